@@ -1,0 +1,27 @@
+"""Few-shot meta-learning estimators for scikit-learn."""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Conv4": "backbones",
+    "MLP": "backbones",
+    "TAMLClassifier": "estimators",
+    "TMAMLClassifier": "estimators",
+    "adapt": "estimators",
+    "evaluate": "model_selection",
+}
+
+__all__ = ["MLP", "Conv4", "TAMLClassifier", "TMAMLClassifier", "adapt", "evaluate"]
+
+
+def __getattr__(name):
+    # torch and skorch take a second to load: only when something is used.
+    if name not in _HOME:
+        raise AttributeError(f"module 'skmeta' has no attribute {name!r}")
+    return getattr(import_module(f"skmeta.{_HOME[name]}"), name)
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,72 @@
+"""Backbones: plain modules that map rows to features, without statistics of the batch.
+
+A row's features never depend on the rows beside it, so predictions are inductive.
+"""
+
+from itertools import pairwise
+
+from torch import nn
+
+BATCH_NORMS = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
+
+
+class MLP(nn.Module):
+    """Fully connected layers with ReLU: ``(n_rows, in_features)`` to ``(n_rows, widths[-1])``.
+
+    Parameters
+    ----------
+    in_features : int
+    hidden_layer_sizes : tuple of int, default=(64, 64)
+        Width of each layer. Empty: the features are the inputs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> MLP(4, (8, 3))(torch.zeros(2, 4)).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, in_features, hidden_layer_sizes=(64, 64)):
+        super().__init__()
+        sizes = (in_features, *hidden_layer_sizes)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x).relu()
+        return x
+
+
+class Conv4(nn.Module):
+    """Four blocks of 3x3 convolution, group normalisation, ReLU and 2x2 max-pooling, flattened.
+
+    The few-shot literature's standard network for small images (Vinyals et al., Matching Networks,
+    2016), with group instead of batch normalisation, whose statistics would leak between query rows.
+
+    Parameters
+    ----------
+    in_channels : int, default=1
+    hidden_channels : int, default=64
+    n_groups : int, default=8
+        Groups of channels that are normalised together, a divisor of ``hidden_channels``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Conv4()(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 64])
+    """
+
+    def __init__(self, in_channels=1, hidden_channels=64, n_groups=8):
+        super().__init__()
+        channels = (in_channels, *[hidden_channels] * 4)
+        self.blocks = nn.Sequential(*(_conv_block(a, b, n_groups) for a, b in pairwise(channels)))
+
+    def forward(self, x):
+        return self.blocks(x).flatten(1)
+
+
+def _conv_block(n_in, n_out, n_groups):
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, 3, padding=1), nn.GroupNorm(n_groups, n_out), nn.ReLU(), nn.MaxPool2d(2)
+    )

@@ -1,0 +1,16 @@
+"""The engine: the module that runs the inner loop, and the unmodified skorch net around it."""
+
+from skmeta.engine.batches import EpisodeSource
+from skmeta.engine.learner import MetaLearner
+from skmeta.engine.net import OPTIMIZERS, StepProgress, ValidationScore, make_net, settle, train
+
+__all__ = [
+    "OPTIMIZERS",
+    "EpisodeSource",
+    "MetaLearner",
+    "StepProgress",
+    "ValidationScore",
+    "make_net",
+    "settle",
+    "train",
+]

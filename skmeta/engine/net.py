@@ -1,0 +1,134 @@
+"""The unmodified skorch net that trains a ``MetaLearner``, and its callbacks."""
+
+import warnings
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from skorch.helper import predefined_split
+from tqdm.auto import tqdm
+
+from skmeta.engine.batches import STEPS_PER_EPOCH, MetaBatches, SameMetaBatches
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+
+
+class SkipNonFinite(Callback):
+    """Drops an outer step whose gradient is not finite, and stops a run that mostly drops."""
+
+    def initialize(self):
+        self.n_skipped_ = 0
+        return self
+
+    def on_train_begin(self, net, **kwargs):
+        self.n_before = len(net.history), self.n_skipped_
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        learned = [p for _, p in named_parameters if p.grad is not None]
+        if torch.nn.utils.clip_grad_norm_(learned, float("inf")).isfinite():
+            return
+        for p in learned:
+            p.grad = None
+        self.n_skipped_ += 1
+        if self.n_skipped_ == 1:
+            warnings.warn("A meta-step was not finite and was skipped; n_skipped_ counts them.", stacklevel=2)
+
+    def on_epoch_end(self, net, **kwargs):
+        epochs, skipped = self.n_before
+        n_steps = sum(row["train_batch_count"] for row in net.history[epochs:])
+        n_skipped = self.n_skipped_ - skipped
+        if 2 * n_skipped > n_steps:
+            raise FloatingPointError(
+                f"{n_skipped} of {n_steps} meta-steps were not finite: lower inner_lr or outer_lr, "
+                "or scale the features."
+            )
+
+
+class ValidationScore(Callback):
+    """Records the mean score of the validation episodes, ``score(outputs, target)`` a task."""
+
+    def __init__(self, score):
+        self.score = score
+
+    def on_batch_end(self, net, batch, training, y_pred, **kwargs):
+        if not training:
+            scores = torch.vmap(self.score)(y_pred["outputs"], *batch[1].values())
+            net.history.record_batch("valid_score", scores.mean().item())
+
+
+class StepProgress(Callback):
+    """One progress bar over all outer steps."""
+
+    def on_train_begin(self, net, X=None, **kwargs):
+        self.bar_ = tqdm(total=len(X.steps), unit="step", desc="meta-training", mininterval=0.5)
+
+    def on_batch_end(self, net, training, **kwargs):
+        if training:
+            self.bar_.update()
+
+    def on_epoch_end(self, net, **kwargs):
+        self.bar_.set_postfix(loss=f"{net.history[-1, 'train_loss']:.3f}")
+
+    def on_train_end(self, net, **kwargs):
+        self.bar_.close()
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "bar_"}
+
+
+def make_net(
+    learner, objective, *, optimizer, outer_lr, callbacks, device, meta_batch_size, verbose, **kwargs
+):
+    """The skorch net that trains ``learner``; ``kwargs`` take skorch's spellings."""
+    return NeuralNet(
+        learner,
+        criterion=objective,
+        optimizer=OPTIMIZERS.get(optimizer, optimizer),
+        lr=outer_lr,
+        batch_size=meta_batch_size,
+        iterator_train=MetaBatches,
+        iterator_valid=SameMetaBatches,
+        train_split=None,
+        callbacks=[("skip_non_finite", SkipNonFinite()), *callbacks],
+        device=device,
+        verbose=verbose,
+        **kwargs,
+    ).initialize()
+
+
+def train(net, source, validation=None):
+    """Run the outer steps of ``source``; Ctrl-C ends them early and keeps what was learned."""
+    net.set_params(train_split=None if validation is None else predefined_split(validation))
+    try:
+        net.partial_fit(source, y=None, epochs=-(-len(source.steps) // STEPS_PER_EPOCH))
+    finally:
+        net.set_params(train_split=None)  # the validation rows need not live as long as the net
+
+
+def settle(net, batch):
+    """Try one outer step on two tasks, and take the next best way where torch cannot take this one.
+
+    An operation without a second derivative needs ``meta_gradient="first_order"``, one that ``vmap``
+    cannot batch ``strategy="loop"``. The first is told, since results depend on it.
+    """
+    learner = net.module_
+    inputs, target = ({name: t[:2] for name, t in part.items()} for part in batch)
+    while True:
+        try:
+            net.criterion_(learner(**inputs), target).backward()
+            break
+        except RuntimeError as error:
+            if learner.meta_gradient == "second_order" and "derivative for" in str(error):
+                warnings.warn(
+                    f"{_first_line(error)}: falling back to meta_gradient='first_order'.", stacklevel=3
+                )
+                learner.meta_gradient = "first_order"
+            elif learner.strategy == "auto" and learner.chosen_strategy() == "vmap":
+                learner.strategy = "loop"
+            else:
+                raise
+    learner.zero_grad(set_to_none=True)
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0].rstrip(".")

@@ -1,0 +1,144 @@
+"""Episodes: from the flat rows of many tasks to tensors of support and query sets.
+
+A meta-batch is drawn as whole index tensors, without a Python loop over tasks, classes or rows.
+Ragged episodes are padded with rows of weight zero, which repeat a row of the same support set,
+so that a padded task never looks at another task.
+"""
+
+from typing import NamedTuple
+
+import torch
+
+
+class Draw(NamedTuple):
+    """Row numbers of one meta-batch, shapes ``(n_tasks, n_support)`` and ``(n_tasks, n_query)``.
+
+    ``way`` numbers the class of each row within its episode; ``class_mask``, shape
+    ``(n_tasks, n_way)``, says which of these numbers an episode uses.
+    """
+
+    support: torch.Tensor
+    support_weight: torch.Tensor
+    support_way: torch.Tensor
+    query: torch.Tensor
+    query_weight: torch.Tensor
+    query_way: torch.Tensor
+    class_mask: torch.Tensor
+
+
+class EpisodeSampler:
+    """Draws episodes from tasks given row by row.
+
+    Parameters
+    ----------
+    task, label : int tensors of shape (n_rows,)
+        Task number, from 0 without gaps, and class code of each row. A regression has one label, 0.
+    rows : int tensor of shape (n_rows,)
+        Numbers of these rows, as drawn.
+    n_way : int or None
+        Classes drawn for an episode, at most; None takes all of the task.
+    n_shot, n_query : int
+        Support and query rows of each class. A class with fewer than ``n_shot + 1`` rows gives
+        half of them, rounded up, to the support set; a class of one row is only in support sets.
+    """
+
+    def __init__(self, task, label, rows, *, n_way, n_shot, n_query):
+        self.n_way, self.n_shot, self.n_query = n_way, n_shot, n_query
+        pair, cell_of_row = torch.unique(torch.stack([task, label]), dim=1, return_inverse=True)
+        # A cell is one class of one task; its rows stand together in self.rows.
+        self.rows = rows[torch.argsort(cell_of_row, stable=True)]
+        self.cell_size = torch.bincount(cell_of_row, minlength=pair.shape[1])
+        self.cell_start = self.cell_size.cumsum(0) - self.cell_size
+        self.n_cells = torch.bincount(pair[0])
+        self.first_cell = self.n_cells.cumsum(0) - self.n_cells
+
+    @property
+    def n_tasks(self):
+        return len(self.n_cells)
+
+    def draw(self, tasks, generator):
+        """Draw an episode of each task in ``tasks``, an int tensor of shape (n_tasks,)."""
+        cells, present = self._draw_classes(tasks, generator)
+        size = self.cell_size[cells] * present
+        position = _random_order(size, generator)
+        n_support = torch.where(size > self.n_shot, self.n_shot, (size + 1) // 2)
+        n_query = (size - n_support).clamp_max(self.n_query)
+        support = self._take(cells, position, torch.zeros_like(size), n_support)
+        query = self._take(cells, position, n_support, n_query)
+        return Draw(*_pad(*support, filler=support), *_pad(*query, filler=support), class_mask=present)
+
+    def _draw_classes(self, tasks, generator):
+        """Cells of the episodes' classes, and which of them exist: both (n_tasks, n_way)."""
+        available = self.n_cells[tasks]
+        order = _random_order(available, generator)[:, : self.n_way]
+        present = torch.arange(order.shape[1]) < available[:, None]
+        return self.first_cell[tasks, None] + order * present, present
+
+    def _take(self, cells, position, start, count):
+        """Rows ``start`` to ``start + count`` of each cell's random order, and which exist."""
+        slot = torch.arange(max(int(count.max()), 1)).expand(*cells.shape, -1)
+        wanted = (start[..., None] + slot).clamp_max(position.shape[-1] - 1)
+        row = self.cell_start[cells][..., None] + position.gather(-1, wanted)
+        exists = slot < count[..., None]
+        return self.rows[torch.where(exists, row, 0)], exists
+
+
+def fixed_draw(episodes):
+    """Draw of episodes whose rows are given: a list of ``(support, way, query, way)`` int tensors."""
+    support, support_way, query, query_way = (
+        torch.nn.utils.rnn.pad_sequence(list(part), batch_first=True, padding_value=-1)
+        for part in zip(*episodes, strict=True)
+    )
+    n_way = support_way.amax(1) + 1
+    first = support[:, :1], support_way[:, :1]
+    return Draw(
+        *_fill(support, support_way, support >= 0, *first),
+        *_fill(query, query_way, query >= 0, *first),
+        class_mask=torch.arange(int(n_way.max())) < n_way[:, None],
+    )
+
+
+def _random_order(size, generator):
+    """For each count ``n`` in ``size``, a random order of ``0 .. n-1``, followed by the rest."""
+    n = max(int(size.max()), 1)
+    key = torch.rand(*size.shape, n, generator=generator)
+    return key.masked_fill(torch.arange(n) >= size[..., None], 2.0).argsort(-1)
+
+
+def _pad(rows, exists, filler):
+    """(n_tasks, n_way, n) to (n_tasks, n_way * n), gaps filled with a support row of the task."""
+    way = torch.arange(rows.shape[1])[None, :, None].expand_as(rows).flatten(1)
+    fill_rows, fill_exists = (t.flatten(1) for t in filler)
+    first = fill_exists.int().argmax(1, keepdim=True)
+    fill_way = first // filler[0].shape[2]
+    return _fill(rows.flatten(1), way, exists.flatten(1), fill_rows.gather(1, first), fill_way)
+
+
+def _fill(rows, way, exists, fill_rows, fill_way):
+    return torch.where(exists, rows, fill_rows), exists.float(), torch.where(exists, way, fill_way)
+
+
+class Rows:
+    """All rows of all tasks, on the device once; sparse ones are densified as they are drawn.
+
+    Parameters
+    ----------
+    X : array or scipy sparse matrix, first axis ``n_rows``
+    device : torch.device
+    """
+
+    def __init__(self, X, device):
+        self.device = device
+        self.X = X.tocsr() if hasattr(X, "tocsr") else torch.as_tensor(X).to(device)
+
+    @property
+    def shape(self):
+        """Shape of one row."""
+        return tuple(self.X.shape[1:])
+
+    def __getitem__(self, index):
+        """Rows at an int tensor of any shape, as float32 on the device."""
+        if isinstance(self.X, torch.Tensor):
+            return self.X[index.to(self.device)].float()
+        dense = torch.from_numpy(self.X[index.flatten().numpy()].toarray())
+        return dense.to(self.device).float().reshape(*index.shape, -1)

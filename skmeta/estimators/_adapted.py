@@ -1,0 +1,66 @@
+"""Adapted copies of estimators, and of pipelines and searches that end in one."""
+
+import copy
+
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+
+from skmeta.estimators._base import MetaEstimator
+
+
+def adapt(model, X, y):
+    """An adapted copy of a meta-trained model, which stays as it is.
+
+    The copy shares the meta-parameters, so a thousand copies cost a thousand adapted parameter sets.
+
+    Parameters
+    ----------
+    model : estimator of skmeta, or a fitted Pipeline or search that ends in one
+        A pipeline transforms the support rows first. A search adapts its ``best_estimator_``.
+    X : {array, sparse matrix, DataFrame} of shape (n_support, ...)
+    y : array of shape (n_support,)
+
+    Returns
+    -------
+    model of the same type
+        Ready to ``predict`` for this task.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` does not end in an estimator of skmeta.
+    NotFittedError
+        If it is not meta-trained.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skmeta import TMAMLClassifier, adapt
+    >>> from skmeta.datasets import make_scanners
+    >>> X, y = make_scanners(n_train=1, n_test=1, random_state=0).train[0]
+    >>> pipe = make_pipeline(StandardScaler(), TMAMLClassifier(max_iter=2, random_state=0)).fit(X, y)
+    >>> adapted = adapt(pipe, X[:20], y[:20])
+    >>> adapted.predict(X[:3]).shape
+    (3,)
+    """
+    adapted = copy.copy(model)
+    if isinstance(model, MetaEstimator):
+        return adapted.adapt(X, y)
+    if isinstance(model, Pipeline):
+        # An empty pipeline cannot transform, and one step has no transformers before it.
+        rows = model[:-1].transform(X) if len(model.steps) > 1 else X
+        name, last = model.steps[-1]
+        adapted.steps = [*model.steps[:-1], (name, adapt(last, rows, y))]
+        return adapted
+    if hasattr(model, "best_estimator_"):
+        adapted.best_estimator_ = adapt(model.best_estimator_, X, y)
+        return adapted
+    if hasattr(model, "estimator") and hasattr(model, "cv"):
+        raise NotFittedError(
+            f"This {type(model).__name__} has no best_estimator_ yet. Call fit, with refit, first."
+        )
+    raise TypeError(
+        "model must be an estimator of skmeta, or a fitted pipeline or search that ends in one. "
+        f"Got {type(model).__name__} instead."
+    )

@@ -1,0 +1,353 @@
+"""What all estimators share: meta-train with ``fit``, ``adapt`` to a task, predict for it."""
+
+import copy
+import inspect
+import secrets
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_random_state
+
+from skmeta.backbones import MLP
+from skmeta.engine import EpisodeSource, settle, train
+from skmeta.episodes import Rows, fixed_draw
+from skmeta.estimators._params import SKORCH_PREFIXES, check_params, check_skorch_names
+from skmeta.estimators._tasks import check_rows, concatenate_rows, is_task_list, read_tasks
+from skmeta.estimators._training import choose_device, make_net, make_sources, own_random_state
+
+# Rows predicted at once, and tasks adapted to at once: they bound the memory.
+ROWS_AT_ONCE = 4096
+TASKS_AT_ONCE = 64
+# What max_iter="auto" means. One task alone has nothing to share with others.
+STEPS_FOR_TASKS = 600
+STEPS_FOR_ONE_TASK = 20
+
+
+class MetaEstimator(BaseEstimator):
+    """Base of the estimators; a subclass says what labels are by the methods at the end."""
+
+    __metadata_request__fit: ClassVar = {"groups": True}
+    __metadata_request__score: ClassVar = {"groups": True}
+    _skorch_params: ClassVar = {}
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # scikit-learn's checks and the help show named parameters; skorch's spellings have no end.
+        signature = inspect.signature(cls.__init__)
+        named = [p for p in list(signature.parameters.values())[1:] if p.kind is not p.VAR_KEYWORD]
+        cls.__signature__ = signature.replace(parameters=named)
+
+    def __init__(
+        self,
+        module=None,
+        *,
+        hidden_layer_sizes,
+        n_shot,
+        n_query,
+        inner_lr,
+        inner_steps,
+        adapt_steps,
+        learn_inner_lr,
+        adapt_params,
+        meta_gradient,
+        task_regularizer,
+        regularizer_weight,
+        optimizer,
+        outer_lr,
+        max_iter,
+        meta_batch_size,
+        early_stopping,
+        validation_fraction,
+        n_iter_no_change,
+        tol,
+        callbacks,
+        strategy,
+        device,
+        warm_start,
+        verbose,
+        random_state,
+        **kwargs,
+    ):
+        self.module = module
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_shot = n_shot
+        self.n_query = n_query
+        self.inner_lr = inner_lr
+        self.inner_steps = inner_steps
+        self.adapt_steps = adapt_steps
+        self.learn_inner_lr = learn_inner_lr
+        self.adapt_params = adapt_params
+        self.meta_gradient = meta_gradient
+        self.task_regularizer = task_regularizer
+        self.regularizer_weight = regularizer_weight
+        self.optimizer = optimizer
+        self.outer_lr = outer_lr
+        self.max_iter = max_iter
+        self.meta_batch_size = meta_batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.callbacks = callbacks
+        self.strategy = strategy
+        self.device = device
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        if kwargs:
+            check_skorch_names(self, kwargs, self._get_param_names())
+            self._skorch_params = dict(kwargs)
+
+    def get_params(self, deep=True):
+        """Parameters by name, skorch's spellings included."""
+        return super().get_params(deep) | self._skorch_params
+
+    def set_params(self, **params):
+        """Set parameters, skorch's spellings included, and return the estimator."""
+        ours = {name: value for name, value in params.items() if name.startswith(SKORCH_PREFIXES)}
+        super().set_params(**{name: value for name, value in params.items() if name not in ours})
+        if ours:
+            self._skorch_params = self._skorch_params | ours
+        return self
+
+    def fit(self, X, y=None, *, groups=None):
+        """Meta-train on tasks.
+
+        Parameters
+        ----------
+        X : list of tuples, or {array, sparse matrix, DataFrame} of shape (n_rows, ...)
+            Tasks, each ``(X_i, y_i)``, from which episodes are drawn, or ``(X_support, y_support,
+            X_query, y_query)``, used as it is; or rows, with ``y``.
+        y : array of shape (n_rows,), default=None
+            Labels of flat rows; None for a list of tasks.
+        groups : array of shape (n_rows,), default=None
+            Task of each flat row. Without it, episodes are drawn from all rows, and the estimator is
+            adapted to ``(X, y)`` at the end.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the input is not allowed, or a task cannot give an episode; it is named.
+        FloatingPointError
+            If most outer steps were not finite.
+        """
+        check_params(self)
+        resume = self.warm_start and hasattr(self, "net_")
+        # A copy takes what validation learns, so that bad input leaves the estimator as it was.
+        probe = copy.copy(self) if resume else clone(self)
+        tasks = read_tasks(probe, X, y, groups, reset=not resume)
+        plan = self._make_plan(tasks)
+        seed = self._seed if resume else self._draw_seed()
+        first = self.n_iter_ if resume else 0
+        device = choose_device(self.device)
+        with own_random_state(seed + first, device):
+            net = self.net_ if resume else make_net(self, tasks.X.shape[1:], plan, device)
+            steps = range(first, first + self._n_steps(plan))
+            training, validation = make_sources(self, tasks, plan, seed, device, steps)
+            settle(net, training.meta_batch(first, self.meta_batch_size))
+            train(net, training, validation)
+        net.module_.eval()
+        self._keep(probe, net, plan, seed, tasks)
+        return self
+
+    def adapt(self, X, y):
+        """Adapt to one task by its support set, always from the meta-trained state.
+
+        Parameters
+        ----------
+        X : {array, sparse matrix, DataFrame} of shape (n_support, ...)
+        y : array of shape (n_support,)
+
+        Returns
+        -------
+        self
+        """
+        self._check_meta_trained()
+        self._adapt(*check_rows(self, X, y))
+        return self
+
+    def predict_tasks(self, supports, X_queries):
+        """Adapt to many tasks and predict them in batched calls; the adapted state stays as it is.
+
+        Parameters
+        ----------
+        supports : list of tuples (X_support, y_support)
+        X_queries : list of {array, sparse matrix, DataFrame} of shape (n_query, ...)
+
+        Returns
+        -------
+        list of arrays of shape (n_query,)
+        """
+        self._check_meta_trained()
+        if len(supports) != len(X_queries):
+            raise ValueError(
+                "supports and X_queries must have one entry for each task; "
+                f"got {len(supports)} and {len(X_queries)}."
+            )
+        predictions = []
+        for first in range(0, len(supports), TASKS_AT_ONCE):
+            chunk = slice(first, first + TASKS_AT_ONCE)
+            outputs = self._outputs_of_tasks(supports[chunk], X_queries[chunk], first)
+            predictions += [self._decide(out, classes) for classes, out in outputs]
+        return predictions
+
+    def score(self, X, y=None, sample_weight=None, *, groups=None):
+        """Mean score of tasks after adapting to each one's support set, or of rows of the adapted task.
+
+        Parameters
+        ----------
+        X, y, groups : as in ``fit``
+            A task without a query set of its own is split: ``n_shot`` rows of each class are its
+            support set, the rest is scored. The split is the same at every call.
+        sample_weight : array of shape (n_rows,), default=None
+            Weights of flat rows; not for tasks.
+
+        Returns
+        -------
+        float
+        """
+        if groups is None and not is_task_list(X):
+            return self._score_rows(X, y, sample_weight)
+        self._check_meta_trained()
+        if sample_weight is not None:
+            raise ValueError("sample_weight must be None when tasks are scored; got an array.")
+        tasks = read_tasks(self, X, y, groups, reset=False)
+        episodes = self._split_for_score(tasks)
+        supports = [(tasks.X[s], tasks.y[s]) for s, _ in episodes]
+        predicted = self.predict_tasks(supports, [tasks.X[q] for _, q in episodes])
+        return float(
+            np.mean([self._metric(tasks.y[q], p) for (_, q), p in zip(episodes, predicted, strict=True)])
+        )
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "adapted_params_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "adapted_params_" in state:  # the net moves itself between devices, these we move
+            state["adapted_params_"] = {name: p.cpu() for name, p in self.adapted_params_.items()}
+        return state
+
+    @property
+    def meta_params_(self):
+        """What all tasks start from: dict of parameter name to tensor."""
+        self._check_meta_trained()
+        return {name: p.detach() for name, p in self.net_.module_.named_parameters()}
+
+    @property
+    def device_(self):
+        """The torch.device of the meta-parameters."""
+        self._check_meta_trained()
+        return self.net_.module_.log_inner_lr.device
+
+    def _check_meta_trained(self):
+        if not hasattr(self, "net_"):
+            raise NotFittedError(
+                f"This {type(self).__name__} is not meta-trained yet. Call fit with tasks before adapt."
+            )
+
+    def _check_adapted(self):
+        self._check_meta_trained()
+        if not hasattr(self, "adapted_params_"):
+            raise NotFittedError(
+                f"This {type(self).__name__} is meta-trained on {self.n_tasks_} tasks but not adapted to one "
+                "yet. Call adapt(X_support, y_support) before predict."
+            )
+
+    def _draw_seed(self):
+        # Without a random_state, fresh entropy rather than the global generator, which stays untouched.
+        if self.random_state is None:
+            return secrets.randbelow(2**31)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _n_steps(self, plan):
+        if self.max_iter != "auto":
+            return self.max_iter
+        return STEPS_FOR_ONE_TASK if plan.one_task else STEPS_FOR_TASKS
+
+    def _keep(self, probe, net, plan, seed, tasks):
+        """Take what a fit learned, and forget what was adapted before it."""
+        for name in ("adapted_params_", "classes_"):
+            vars(self).pop(name, None)
+        self.n_features_in_ = probe.n_features_in_
+        if hasattr(probe, "feature_names_in_"):
+            self.feature_names_in_ = probe.feature_names_in_
+        self.net_, self._seed, self._local_labels = net, seed, plan.local_labels
+        self._label_space, self._n_way = plan.label_space, plan.n_way
+        self.n_tasks_ = tasks.n_tasks
+        self.history_ = net.history
+        losses = [[b["train_loss"] for b in row["batches"] if "train_loss" in b] for row in net.history]
+        self.loss_curve_ = [loss for epoch in losses for loss in epoch]
+        self.n_iter_ = len(self.loss_curve_)
+        self.validation_scores_ = [row["valid_score"] for row in net.history if "valid_score" in row]
+        self.n_skipped_ = dict(net.callbacks_)["skip_non_finite"].n_skipped_
+        if tasks.flat:
+            self._adapt(tasks.X, tasks.y)
+
+    def _adapt(self, X, y):
+        learner, device = self.net_.module_, self.device_
+        classes, targets, class_mask = self._encode_support(y)
+        support = Rows(X, device)[torch.arange(len(y))], targets.to(device), torch.ones(len(y), device=device)
+        class_mask = None if class_mask is None else class_mask.to(device)
+        with torch.no_grad():
+            params = learner.adapt_task(*support, class_mask, n_steps=self._n_adapt_steps())
+        self.adapted_params_ = {name: p.detach().clone() for name, p in params.items()}
+        self._set_task(classes)
+
+    def _n_adapt_steps(self):
+        return self.inner_steps if self.adapt_steps is None else self.adapt_steps
+
+    def _outputs(self, X):
+        """Logits or predictions of the adapted task's rows, an array of shape (n_rows, n_outputs)."""
+        self._check_adapted()
+        X = check_rows(self, X)
+        learner, device = self.net_.module_, self.device_
+        # A float32 product depends on how many rows it has, so a row alone would differ from the same
+        # row among others; for the default network, doubles cost little.
+        double = isinstance(learner.backbone, MLP) and device.type != "mps"
+        dtype = torch.float64 if double else torch.float32
+        params = {name: p.to(device, dtype) for name, p in self.adapted_params_.items()}
+        rows = Rows(X, device)
+        with torch.no_grad():
+            parts = [
+                learner.outputs(params, rows[index].to(dtype)).cpu()
+                for index in torch.arange(X.shape[0]).split(ROWS_AT_ONCE)
+            ]
+        return torch.cat(parts).double().numpy()
+
+    def _outputs_of_tasks(self, supports, X_queries, first):
+        """For each task, its classes and the outputs of its query rows; ``first`` numbers the tasks."""
+        parts, targets, episodes, all_classes, end = [], [], [], [], 0
+        for i, ((X, y), X_query) in enumerate(zip(supports, X_queries, strict=True), first):
+            X, y = check_rows(self, X, y, where=f"task {i}: ")
+            X_query = check_rows(self, X_query, where=f"task {i}: ", empty=True)
+            classes, y, _ = self._encode_support(y, where=f"task {i}: ")
+            no_y = y.new_zeros((X_query.shape[0], *y.shape[1:]))
+            rows = torch.arange(end, end + len(y) + len(no_y))
+            end += len(rows)
+            way, no_way = (y, no_y) if self._local_labels else (y.new_zeros(len(y)), y.new_zeros(len(no_y)))
+            episodes.append((rows[: len(y)], way.long(), rows[len(y) :], no_way.long()))
+            parts += [X, X_query]
+            targets += [y, no_y]
+            all_classes.append(classes)
+        targets = None if self._local_labels else torch.cat(targets)
+        source = EpisodeSource(Rows(concatenate_rows(parts), self.device_), targets)
+        inputs, _ = source.batch(fixed_draw(episodes))
+        with torch.no_grad():
+            outputs = self.net_.module_(**inputs, n_steps=self._n_adapt_steps())["outputs"].cpu().double()
+        return [
+            (classes, out[: len(query)].numpy())
+            for classes, out, (_, _, query, _) in zip(all_classes, outputs, episodes, strict=True)
+        ]

@@ -1,0 +1,135 @@
+"""What the estimators' parameters may be: one table, one check, one message."""
+
+import difflib
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import torch
+
+from skmeta.engine import OPTIMIZERS
+from skmeta.heads import HEADS
+from skmeta.inequality import INEQUALITIES
+
+# skorch's spellings that the estimators pass on, as constructor arguments and grid keys.
+SKORCH_PREFIXES = ("module__", "optimizer__", "callbacks__", "iterator_train__")
+
+
+class Number(NamedTuple):
+    """An integer or a real in an interval; ``low`` is allowed only if ``closed``."""
+
+    kind: type
+    low: float
+    high: float = float("inf")
+    closed: bool = True
+
+    def allows(self, value):
+        if isinstance(value, bool) or not isinstance(value, self.kind):
+            return False
+        return (self.low < value or (self.closed and value == self.low)) and value < self.high
+
+    def __str__(self):
+        kind = "an int" if self.kind is Integral else "a float"
+        return f"{kind} in {'[' if self.closed else '('}{self.low}, {self.high})"
+
+
+class Options(NamedTuple):
+    """One of several strings or None."""
+
+    values: tuple
+
+    def allows(self, value):
+        return (value is None or isinstance(value, str)) and value in self.values
+
+    def __str__(self):
+        return "one of {" + ", ".join(map(repr, self.values)) + "}"
+
+
+class Kind(NamedTuple):
+    """Anything that a test accepts, in words."""
+
+    test: object
+    words: str
+
+    def allows(self, value):
+        return bool(self.test(value))
+
+    def __str__(self):
+        return self.words
+
+
+def _is_sizes(value):
+    size = Number(Integral, 1)
+    return isinstance(value, (tuple, list)) and all(size.allows(v) for v in value)
+
+
+def _is_patterns(value):
+    return isinstance(value, (tuple, list)) and value and all(isinstance(v, str) for v in value)
+
+
+POSITIVE = Number(Real, 0, closed=False)
+COUNT = Number(Integral, 1)
+BOOLEAN = Kind(lambda v: isinstance(v, bool), "a bool")
+NONE = Options((None,))
+
+CONSTRAINTS = {
+    "module": [NONE, Kind(callable, "an nn.Module, its class or a factory")],
+    "hidden_layer_sizes": [Kind(_is_sizes, "a tuple of ints in [1, inf)")],
+    "head": [Options(("auto", *HEADS))],
+    "label_space": [Options(("auto", "shared", "per_task"))],
+    "n_way": [Number(Integral, 2)],
+    "n_shot": [COUNT],
+    "n_query": [COUNT],
+    "inner_lr": [POSITIVE],
+    "inner_steps": [COUNT],
+    "adapt_steps": [Number(Integral, 0), NONE],
+    "learn_inner_lr": [BOOLEAN],
+    "adapt_params": [
+        Options(("all", "head")),
+        Kind(_is_patterns, "a list of parameter-name patterns"),
+    ],
+    "meta_gradient": [Options(("second_order", "first_order", "reptile", "joint"))],
+    "task_regularizer": [Options((None, "entropy", *INEQUALITIES))],
+    "regularizer_weight": [Number(Real, 0)],
+    "optimizer": [
+        Options(tuple(OPTIMIZERS)),
+        Kind(
+            lambda v: isinstance(v, type) and issubclass(v, torch.optim.Optimizer),
+            "a torch.optim.Optimizer class",
+        ),
+    ],
+    "outer_lr": [POSITIVE],
+    "max_iter": [COUNT, Options(("auto",))],
+    "meta_batch_size": [COUNT],
+    "early_stopping": [BOOLEAN],
+    "validation_fraction": [Number(Real, 0, 1, closed=False)],
+    "n_iter_no_change": [COUNT],
+    "tol": [Number(Real, 0)],
+    "strategy": [Options(("auto", "vmap", "loop"))],
+    "warm_start": [BOOLEAN],
+    "verbose": [Number(Integral, 0), BOOLEAN],
+    "meta_model": [NONE, Kind(lambda v: isinstance(v, torch.nn.Module), "an nn.Module")],
+    "meta_model_lr": [POSITIVE],
+}
+
+
+def check_params(estimator):
+    """Raise ValueError for the first parameter of ``estimator`` that is not allowed."""
+    for name, value in estimator.get_params(deep=False).items():
+        allowed = CONSTRAINTS.get(name, [])
+        if name == "meta_gradient" and hasattr(estimator, "meta_model"):
+            allowed = [Options(("second_order", "first_order"))]  # the others would not train it
+        if allowed and not any(rule.allows(value) for rule in allowed):
+            words = " or ".join(str(rule) for rule in allowed)
+            raise ValueError(
+                f"The {name!r} parameter of {type(estimator).__name__} must be {words}. "
+                f"Got {value!r} instead."
+            )
+
+
+def check_skorch_names(estimator, names, known):
+    """Raise TypeError for a constructor argument that is neither known nor one of skorch's spellings."""
+    for name in names:
+        if not name.startswith(SKORCH_PREFIXES):
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Beside its own, it takes {SKORCH_PREFIXES}."
+            raise TypeError(f"{type(estimator).__name__} has no parameter {name!r}.{hint}")

@@ -1,0 +1,122 @@
+"""TAML: a learned initialisation and a learned update."""
+
+import copy
+
+from skmeta.estimators._classifier import MetaClassifier
+from skmeta.meta_models import BasisMetaModel
+
+
+class TAMLClassifier(MetaClassifier):
+    """Few-shot classifier that meta-learns an initialisation and an update rule (TAML).
+
+    As ``TMAMLClassifier``, but a meta-model g, trained along with the initialisation, predicts from the
+    task's support set what else to change at each inner step::
+
+        theta_i <- theta_i - inner_lr * grad L_i^S(theta_i) + meta_model_lr * g(theta_i, support set)
+
+    g first predicts zero, so an untrained TAML is TMAML.
+
+    Parameters
+    ----------
+    meta_model : nn.Module, default=None
+        None is ``skmeta.meta_models.BasisMetaModel()``. A module of your own is copied; its ``forward``
+        takes a ``skmeta.inner_loop.Step`` and returns a dict with an update for each of ``step.params``.
+    meta_model_lr : float, default=0.1
+        Scale of the predicted update.
+    meta_gradient : {"second_order", "first_order"}, default="second_order"
+        The two ways that train a meta-model.
+    module, hidden_layer_sizes, head, label_space, n_way, n_shot, n_query, inner_lr, inner_steps, \
+    adapt_steps, learn_inner_lr, adapt_params, task_regularizer, regularizer_weight, optimizer, outer_lr, \
+    max_iter, meta_batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, \
+    strategy, device, warm_start, verbose, random_state, **kwargs
+        As in ``TMAMLClassifier``, with the same defaults, attributes and errors.
+
+    References
+    ----------
+    S. Baik et al., Meta-Learning with Adaptive Hyperparameters, NeurIPS 2020, for per-tensor rates that
+    a small network predicts. Not the TAML of Jamal & Qi (CVPR 2019), for which see ``TMAMLClassifier``.
+
+    Examples
+    --------
+    >>> from skmeta import TAMLClassifier
+    >>> from skmeta.datasets import make_scanners
+    >>> scanners = make_scanners(n_train=20, n_test=1, random_state=0)
+    >>> clf = TAMLClassifier(max_iter=10, random_state=0).fit(scanners.train)
+    >>> X, y = scanners.test[0]
+    >>> clf.adapt(X[:20], y[:20]).predict(X[20:22]).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        module=None,
+        *,
+        hidden_layer_sizes=(64, 64),
+        head="auto",
+        label_space="auto",
+        n_way=5,
+        n_shot=5,
+        n_query=15,
+        inner_lr=0.1,
+        inner_steps=5,
+        adapt_steps=None,
+        learn_inner_lr=True,
+        adapt_params="all",
+        meta_model=None,
+        meta_model_lr=0.1,
+        meta_gradient="second_order",
+        task_regularizer=None,
+        regularizer_weight=0.1,
+        optimizer="adam",
+        outer_lr=2e-3,
+        max_iter="auto",
+        meta_batch_size=16,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        callbacks=None,
+        strategy="auto",
+        device="auto",
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        **kwargs,
+    ):
+        super().__init__(
+            module=module,
+            hidden_layer_sizes=hidden_layer_sizes,
+            n_shot=n_shot,
+            n_query=n_query,
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            adapt_steps=adapt_steps,
+            learn_inner_lr=learn_inner_lr,
+            adapt_params=adapt_params,
+            meta_gradient=meta_gradient,
+            task_regularizer=task_regularizer,
+            regularizer_weight=regularizer_weight,
+            optimizer=optimizer,
+            outer_lr=outer_lr,
+            max_iter=max_iter,
+            meta_batch_size=meta_batch_size,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            callbacks=callbacks,
+            strategy=strategy,
+            device=device,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+            **kwargs,
+        )
+        self.head = head
+        self.label_space = label_space
+        self.n_way = n_way
+        self.meta_model = meta_model
+        self.meta_model_lr = meta_model_lr
+
+    def _make_meta_model(self):
+        return BasisMetaModel() if self.meta_model is None else copy.deepcopy(self.meta_model)

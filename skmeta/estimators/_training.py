@@ -1,0 +1,147 @@
+"""From an estimator's parameters to the engine: the network, the net around it, the episodes."""
+
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+
+import numpy as np
+import torch
+from skorch.callbacks import EarlyStopping, PassthroughScoring
+from skorch.utils import noop
+
+from skmeta import engine
+from skmeta.episodes import Rows
+from skmeta.estimators._episodes import GivenEpisodes, given_episodes, hold_out, make_sampler
+from skmeta.estimators._modules import count_features, make_backbone
+from skmeta.estimators._params import SKORCH_PREFIXES
+from skmeta.losses import OuterObjective
+
+# Episodes to validate on, at least: fewer make early stopping a matter of luck.
+VALIDATION_EPISODES = 64
+
+
+def choose_device(device):
+    """``torch.device`` of a name; "auto" is CUDA, then Apple's MPS, then the CPU."""
+    if device != "auto":
+        try:
+            return torch.device(device)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"device must be 'auto' or name a torch device. Got {device!r} instead."
+            ) from error
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@contextmanager
+def own_random_state(seed, device):
+    """torch's generators seeded inside, and afterwards as they were."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def make_net(estimator, input_shape, plan, device):
+    """The initialised skorch net of an estimator, for rows of ``input_shape``."""
+    kwargs = {n: v for n, v in estimator.get_params(deep=False).items() if n.startswith(SKORCH_PREFIXES)}
+    of_module = {n: kwargs.pop(n) for n in list(kwargs) if n.startswith("module__")}
+    backbone = make_backbone(
+        estimator.module,
+        input_shape,
+        estimator.hidden_layer_sizes,
+        {name.removeprefix("module__"): value for name, value in of_module.items()},
+    )
+    head = plan.make_head(count_features(backbone, input_shape))
+    learner = engine.MetaLearner(
+        backbone,
+        head,
+        loss=plan.loss,
+        adapted=adapted_names(backbone, estimator.adapt_params),
+        meta_model=estimator._make_meta_model(),
+        inner_lr=estimator.inner_lr,
+        learn_inner_lr=estimator.learn_inner_lr,
+        meta_model_lr=getattr(estimator, "meta_model_lr", 0.0),
+        inner_steps=estimator.inner_steps,
+        adapt_steps=estimator._n_adapt_steps(),
+        meta_gradient=estimator.meta_gradient,
+        strategy=estimator.strategy,
+        keep_initial=estimator.task_regularizer is not None,
+    )
+    return engine.make_net(
+        learner,
+        OuterObjective(plan.loss, estimator.task_regularizer, estimator.regularizer_weight),
+        optimizer=estimator.optimizer,
+        outer_lr=estimator.outer_lr,
+        callbacks=_callbacks(estimator, plan),
+        device=device,
+        meta_batch_size=estimator.meta_batch_size,
+        verbose=max(0, int(estimator.verbose) - 1),
+        **kwargs,
+    )
+
+
+def _callbacks(estimator, plan):
+    callbacks = []
+    if estimator.verbose:
+        callbacks.append(("step_progress", engine.StepProgress()))
+    if estimator.early_stopping:
+        stop = EarlyStopping(
+            "valid_score",
+            patience=estimator.n_iter_no_change,
+            threshold=estimator.tol,
+            threshold_mode="abs",
+            lower_is_better=False,
+            load_best=True,
+            sink=noop,
+        )
+        callbacks += [
+            ("score_tasks", engine.ValidationScore(plan.score)),
+            ("valid_score", PassthroughScoring("valid_score", lower_is_better=False)),
+            ("early_stopping", stop),
+        ]
+    return callbacks + list(estimator.callbacks or [])
+
+
+def make_sources(estimator, tasks, plan, seed, device, steps):
+    """Where the meta-batches come from: ``EpisodeSource`` to train on, and to validate on or None."""
+    training, validation = _samplers(estimator, tasks, plan, seed)
+    rows = Rows(tasks.X, device)
+    targets = None if plan.local_labels else plan.targets
+    source = engine.EpisodeSource(rows, targets, training, seed, steps)
+    if validation is None:
+        return source, None
+    n_batches = -(-max(VALIDATION_EPISODES, validation.n_tasks) // estimator.meta_batch_size)
+    return source, engine.EpisodeSource(rows, targets, validation, seed, range(n_batches))
+
+
+def _samplers(estimator, tasks, plan, seed):
+    rng = np.random.default_rng(seed)
+    held_out = np.zeros(len(tasks.task), dtype=bool)
+    if estimator.early_stopping:
+        held_out = hold_out(tasks, plan.codes, estimator.validation_fraction, plan.n_way, rng)
+        if held_out.all():
+            raise ValueError(
+                f"validation_fraction={estimator.validation_fraction} of {tasks.n_tasks} tasks "
+                "leaves none to train on."
+            )
+    if tasks.given is not None:
+        bounds = tasks.bounds()[:-1]
+        every = np.arange(tasks.n_tasks)
+        parts = every[~held_out[bounds]], every[held_out[bounds]]
+        return [GivenEpisodes(given_episodes(tasks, ids), plan.codes) if len(ids) else None for ids in parts]
+    shots = {"n_way": plan.n_way, "n_shot": estimator.n_shot, "n_query": estimator.n_query}
+    parts = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    return [make_sampler(tasks, plan.codes, rows=rows, **shots) if len(rows) else None for rows in parts]
+
+
+def adapted_names(backbone, adapt_params):
+    """Parameters that the inner loop changes, in order; frozen ones never are."""
+    names = [f"backbone.{name}" for name, p in backbone.named_parameters() if p.requires_grad]
+    names += ["head.weight", "head.bias"]
+    if adapt_params == "all":
+        return names
+    patterns = ["head.*"] if adapt_params == "head" else adapt_params
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f"adapt_params has {pattern!r}, which matches no parameter; there are {names}.")
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]

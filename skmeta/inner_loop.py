@@ -1,0 +1,96 @@
+"""The inner loop and its rules: pure functions of one task, parameters in, parameters out.
+
+Nothing here knows a meta-batch: ``vmap`` or a loop adds that axis around it.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.func import grad
+
+MOMENTUM_DECAY = 0.9
+
+
+class Evidence(NamedTuple):
+    """What the support set says about a task's current parameters."""
+
+    outputs: Tensor  # (n_support, n_way) logits, or (n_support, n_outputs) predictions
+    y: Tensor  # (n_support,) class numbers, or (n_support, n_outputs) targets
+    weight: Tensor  # (n_support,), zero for padding
+    n_way: Tensor  # () number of classes; 1 in a regression
+    loss: Tensor  # () weighted mean loss
+
+
+class Step(NamedTuple):
+    """What a meta-model sees before one inner step; the dicts map parameter names to tensors."""
+
+    progress: float  # k/K: 0 at the first of the inner steps trained with, never above 1
+    params: dict
+    initial_params: dict
+    grads: dict
+    momentum: dict  # decaying sum of the gradients, this one included
+    evidence: Evidence
+
+
+def inner_loop(loss, params, rule, n_steps, *, first_order=False):
+    """Adapt ``params`` to one task by ``n_steps`` steps of ``rule``.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(params)`` returns the support loss and an ``Evidence`` (without its loss).
+    params : dict of str to Tensor
+    rule : GradientDescent or LearnedUpdate
+    n_steps : int
+    first_order : bool, default=False
+        Treat the gradients as constants in the outer derivative (FOMAML, Finn et al. 2017).
+
+    Returns
+    -------
+    dict of str to Tensor
+        New tensors; the input is unchanged.
+    """
+    gradient = grad(loss, has_aux=True)
+    state = rule.start(params)
+    for _ in range(n_steps):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not first_order):
+            grads, evidence = gradient(params)
+        params, state = rule.step(params, grads, evidence, state)
+    return params
+
+
+class GradientDescent:
+    """``theta <- theta - inner_lr * gradient``, with one step size for each parameter tensor."""
+
+    def __init__(self, inner_lr):
+        self.inner_lr = inner_lr
+
+    def start(self, params):
+        return None
+
+    def step(self, params, grads, evidence, state):
+        return {name: p - self.inner_lr[name] * grads[name] for name, p in params.items()}, state
+
+
+class LearnedUpdate(GradientDescent):
+    """``theta <- theta - inner_lr * gradient + meta_model_lr * meta_model(step)``.
+
+    ``horizon`` is the number of inner steps trained with; later steps look like the last of them.
+    """
+
+    def __init__(self, inner_lr, meta_model, meta_model_lr, horizon):
+        super().__init__(inner_lr)
+        self.meta_model, self.meta_model_lr, self.horizon = meta_model, meta_model_lr, horizon
+
+    def start(self, params):
+        return 0, params, {name: torch.zeros_like(p) for name, p in params.items()}
+
+    def step(self, params, grads, evidence, state):
+        k, initial, momentum = state
+        momentum = {name: MOMENTUM_DECAY * m + grads[name] for name, m in momentum.items()}
+        progress = min(k / self.horizon, 1.0)
+        update = self.meta_model(Step(progress, params, initial, grads, momentum, evidence))
+        params, _ = super().step(params, grads, evidence, None)
+        params = {name: p + self.meta_model_lr * update[name] for name, p in params.items()}
+        return params, (k + 1, initial, momentum)

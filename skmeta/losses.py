@@ -1,0 +1,78 @@
+"""Task losses, and the outer objective: the one place where tasks meet."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from skmeta.inequality import INEQUALITIES
+
+
+def cross_entropy(outputs, y, weight):
+    """Weighted mean cross-entropy of one task: logits ``(n_rows, n_way)``, labels ``(n_rows,)``."""
+    return weighted_mean(functional.cross_entropy(outputs, y, reduction="none"), weight)
+
+
+def squared_error(outputs, y, weight):
+    """Weighted mean squared error of one task: both of shape ``(n_rows, n_outputs)``."""
+    return weighted_mean((outputs - y).square().mean(-1), weight)
+
+
+def accuracy(outputs, y, weight):
+    """Weighted share of one task's rows whose largest logit is their label's."""
+    return weighted_mean((outputs.argmax(-1) == y).to(weight.dtype), weight)
+
+
+def weighted_mean(values, weight):
+    """Mean of ``values`` with ``weight``, both ``(n_rows,)``; a row of weight zero is not looked at."""
+    kept = torch.where(weight > 0, values, 0.0)
+    return (kept * weight).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+def entropy(outputs):
+    """Entropy in nats of each row's class probabilities: ``(..., n_way)`` to ``(...)``."""
+    log_p = outputs.log_softmax(-1)
+    return -(log_p.exp() * log_p).sum(-1)
+
+
+class OuterObjective(nn.Module):
+    """``mean_i L_i(query) + regularizer_weight * R`` over the tasks of a meta-batch.
+
+    ``R`` looks at the model *before* adaptation (Jamal & Qi, CVPR 2019): ``"entropy"`` wants its
+    outputs undecided there and decided after; an inequality wants its task losses even.
+
+    Parameters
+    ----------
+    loss : callable
+        A task loss of this module.
+    task_regularizer : None, "entropy" or a key of ``inequality.INEQUALITIES``
+    regularizer_weight : float
+    """
+
+    def __init__(self, loss, task_regularizer=None, regularizer_weight=1.0):
+        super().__init__()
+        self.loss = loss
+        self.task_regularizer = task_regularizer
+        self.regularizer_weight = regularizer_weight
+
+    def forward(self, outcome, target):
+        """Scalar objective from what ``MetaLearner`` returned and the query set's labels."""
+        losses = self.task_losses(outcome["outputs"], target)
+        if "reptile" in outcome:
+            # Reptile's direction is no gradient of the query loss: report one, descend the other.
+            direction = outcome["reptile"]
+            losses = losses.detach() + direction - direction.detach()
+        objective = losses.mean()
+        if self.task_regularizer is not None:
+            objective = objective + self.regularizer_weight * self._regularizer(outcome, target)
+        return objective
+
+    def task_losses(self, outputs, target):
+        """Query loss of each task, shape ``(n_tasks,)``."""
+        return torch.vmap(self.loss)(outputs, target["query_y"], target["query_weight"])
+
+    def _regularizer(self, outcome, target):
+        before = outcome["initial_outputs"]
+        if self.task_regularizer == "entropy":
+            drop = entropy(outcome["outputs"]) - entropy(before)
+            return torch.vmap(weighted_mean)(drop, target["query_weight"]).mean()
+        return INEQUALITIES[self.task_regularizer](self.task_losses(before, target))
