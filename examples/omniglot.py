@@ -20,8 +20,6 @@ from skmeta import Conv4, TAMLClassifier, TMAMLClassifier, evaluate
 from skmeta.datasets import fetch_omniglot
 
 ALGORITHMS = {"tmaml": TMAMLClassifier, "taml": TAMLClassifier}
-# Outer steps between two looks at the clock and at the meta-validation characters.
-CHUNK = 100
 
 
 def main(args):
@@ -37,7 +35,7 @@ def main(args):
         meta_batch_size=8,
         inner_steps=1,
         meta_gradient="first_order",
-        max_iter=CHUNK,
+        max_iter=args.chunk,
         warm_start=True,
         device=args.device,
         random_state=args.seed,
@@ -49,14 +47,13 @@ def main(args):
         learner.fit(train)
         spent += time.perf_counter() - start
         result = accuracy(learner, validation, args, n_episodes=300)
-        loss = sum(learner.loss_curve_[-CHUNK:]) / CHUNK
+        loss = sum(learner.loss_curve_[-args.chunk :]) / args.chunk
         print(f"{spent / 60:7.1f}  {learner.n_iter_:11d}  {loss:.3f}  {show(result)}", flush=True)
         if result.mean > best:
             best, kept = result.mean, pickle.dumps(learner)
     result = accuracy(pickle.loads(kept), test, args, n_episodes=600)
-    print(
-        f"\n{args.algorithm.upper()}, {args.way}-way {args.shot}-shot, meta-test: {show(result)} (600 episodes)"
-    )
+    title = f"{args.algorithm.upper()}, {args.way}-way {args.shot}-shot"
+    print(f"\n{title}, meta-test: {show(result)} (600 episodes)")
 
 
 def read(subset, path):
@@ -80,6 +77,7 @@ if __name__ == "__main__":
     parser.add_argument("--way", type=int, default=5, help="characters in an episode")
     parser.add_argument("--shot", type=int, default=1, help="drawings of each to adapt to")
     parser.add_argument("--minutes", type=float, default=20, help="time to meta-train")
+    parser.add_argument("--chunk", type=int, default=100, help="outer steps between two reports")
     parser.add_argument("--algorithm", choices=ALGORITHMS, default="tmaml")
     parser.add_argument("--data", help="folder with omniglot_28.npz (default: SKMETA_DATA, else download)")
     parser.add_argument("--device", default="auto")

@@ -4,8 +4,9 @@ import warnings
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping, PassthroughScoring
 from skorch.helper import predefined_split
+from skorch.utils import noop
 from tqdm.auto import tqdm
 
 from skmeta.engine.batches import STEPS_PER_EPOCH, MetaBatches, SameMetaBatches
@@ -74,6 +75,24 @@ class StepProgress(Callback):
 
     def __getstate__(self):
         return {name: value for name, value in vars(self).items() if name != "bar_"}
+
+
+def early_stopping(score, patience, tol):
+    """Callbacks that stop ``patience`` epochs after the best validation score, and keep that state."""
+    stop = EarlyStopping(
+        "valid_score",
+        patience=patience,
+        threshold=tol,
+        threshold_mode="abs",
+        lower_is_better=False,
+        load_best=True,
+        sink=noop,
+    )
+    return [
+        ("score_tasks", ValidationScore(score)),
+        ("valid_score", PassthroughScoring("valid_score", lower_is_better=False)),
+        ("early_stopping", stop),
+    ]
 
 
 def make_net(

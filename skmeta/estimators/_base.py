@@ -144,6 +144,11 @@ class MetaEstimator(BaseEstimator):
         probe = copy.copy(self) if resume else clone(self)
         tasks = read_tasks(probe, X, y, groups, reset=not resume)
         plan = self._make_plan(tasks)
+        if resume and not np.array_equal(plan.label_space, self._label_space):
+            raise ValueError(
+                f"With warm_start, the tasks must have the classes of the last fit, {self._label_space}; "
+                f"got {plan.label_space}. None stands for a per-task label space."
+            )
         seed = self._seed if resume else self._draw_seed()
         first = self.n_iter_ if resume else 0
         device = choose_device(self.device)
@@ -279,7 +284,7 @@ class MetaEstimator(BaseEstimator):
 
     def _keep(self, probe, net, plan, seed, tasks):
         """Take what a fit learned, and forget what was adapted before it."""
-        for name in ("adapted_params_", "classes_"):
+        for name in ("adapted_params_", "classes_", "feature_names_in_"):
             vars(self).pop(name, None)
         self.n_features_in_ = probe.n_features_in_
         if hasattr(probe, "feature_names_in_"):
@@ -334,11 +339,10 @@ class MetaEstimator(BaseEstimator):
             X, y = check_rows(self, X, y, where=f"task {i}: ")
             X_query = check_rows(self, X_query, where=f"task {i}: ", empty=True)
             classes, y, _ = self._encode_support(y, where=f"task {i}: ")
-            no_y = y.new_zeros((X_query.shape[0], *y.shape[1:]))
+            no_y = y.new_zeros(X_query.shape[0])
             rows = torch.arange(end, end + len(y) + len(no_y))
             end += len(rows)
-            way, no_way = (y, no_y) if self._local_labels else (y.new_zeros(len(y)), y.new_zeros(len(no_y)))
-            episodes.append((rows[: len(y)], way.long(), rows[len(y) :], no_way.long()))
+            episodes.append((rows[: len(y)], y, rows[len(y) :], no_y))
             parts += [X, X_query]
             targets += [y, no_y]
             all_classes.append(classes)

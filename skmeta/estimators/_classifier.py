@@ -151,25 +151,18 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
 
     def _split_for_score(self, tasks):
         _, codes = np.unique(tasks.y, return_inverse=True)
-        seed = self.random_state if isinstance(self.random_state, int) else 0
-        n_way = self.n_way if self._n_way is not None else None
-        return draw_episodes(
-            tasks,
-            codes,
-            np.arange(tasks.n_tasks),
-            n_way=n_way,
-            n_shot=self.n_shot,
-            n_query=len(codes),
-            seed=seed,
-        )
+        # Always the same split, so that the candidates of a search are compared on the same rows.
+        shape = {"n_way": self._n_way, "n_shot": self.n_shot, "n_query": len(codes)}
+        return draw_episodes(tasks, codes, np.arange(tasks.n_tasks), seed=0, **shape)
 
     def _score_rows(self, X, y, sample_weight):
         predicted = self.predict(X)
         if not np.isin(y, self.classes_).any():
             raise ValueError(
                 "None of the labels in y is among the classes_ of the adapted task, "
-                f"{self.classes_[:5].tolist()}. To score tasks, pass groups, the task of each row; in a search "
-                "or pipeline, call sklearn.set_config(enable_metadata_routing=True) so that groups reach score."
+                f"{self.classes_[:5].tolist()}. To score tasks, pass groups, the task of each row; in a "
+                "search or pipeline, call sklearn.set_config(enable_metadata_routing=True) so that groups "
+                "reach score."
             )
         return accuracy_score(y, predicted, sample_weight=sample_weight)
 

@@ -5,8 +5,6 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
-from skorch.callbacks import EarlyStopping, PassthroughScoring
-from skorch.utils import noop
 
 from skmeta import engine
 from skmeta.episodes import Rows
@@ -85,20 +83,7 @@ def _callbacks(estimator, plan):
     if estimator.verbose:
         callbacks.append(("step_progress", engine.StepProgress()))
     if estimator.early_stopping:
-        stop = EarlyStopping(
-            "valid_score",
-            patience=estimator.n_iter_no_change,
-            threshold=estimator.tol,
-            threshold_mode="abs",
-            lower_is_better=False,
-            load_best=True,
-            sink=noop,
-        )
-        callbacks += [
-            ("score_tasks", engine.ValidationScore(plan.score)),
-            ("valid_score", PassthroughScoring("valid_score", lower_is_better=False)),
-            ("early_stopping", stop),
-        ]
+        callbacks += engine.early_stopping(plan.score, estimator.n_iter_no_change, estimator.tol)
     return callbacks + list(estimator.callbacks or [])
 
 

@@ -1,0 +1,37 @@
+"""The examples run, and so does every block of Python in the README."""
+
+import os
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("SKMETA_DATA", ROOT.parent / "shared" / "data"))
+
+
+def test_readme():
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) >= 6
+    namespace = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert namespace["ours"].mean > namespace["theirs"].mean
+
+
+def test_new_scanner(tmp_path, capsys):
+    example = runpy.run_path(str(ROOT / "examples" / "plot_new_scanner.py"))
+    example["main"](n_train=4, max_iter=2, figure=tmp_path / "figure.png")
+    table = capsys.readouterr().out
+    assert re.search(r"TAML +0\.\d{3} ± 0\.\d{3}", table)
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+@pytest.mark.skipif(not (DATA / "omniglot").exists(), reason="needs a local copy of Omniglot")
+def test_omniglot(monkeypatch, capsys):
+    arguments = ["--minutes", "0.001", "--data", str(DATA / "omniglot"), "--threads", "1", "--chunk", "2"]
+    monkeypatch.setattr(sys, "argv", ["omniglot.py", *arguments])
+    runpy.run_path(str(ROOT / "examples" / "omniglot.py"), run_name="__main__")
+    assert re.search(r"TMAML, 5-way 1-shot, meta-test: \d\d\.\d\d ± \d\.\d\d %", capsys.readouterr().out)
