@@ -36,7 +36,7 @@ def main(n_train=80, max_iter="auto", figure=FIGURE):
     models, seconds = fit_models(scanners.train, max_iter)
     results = {name: {} for name in models}
     print(f"\n40 new scanners, {TABLE_SHOT} labelled rows a digit, 200 rows to predict on each")
-    print(f"{'':24}{'accuracy':>16}{'training':>12}{'a new scanner':>16}")
+    print(f"{'':26}{'accuracy':>16}{'training':>12}{'a new scanner':>16}")
     for name, model in models.items():
         for n_shot in SHOTS:
             start = time.perf_counter()
@@ -46,7 +46,7 @@ def main(n_train=80, max_iter="auto", figure=FIGURE):
             if n_shot == TABLE_SHOT:
                 score = results[name][n_shot]
                 accuracy = f"{score.mean:.3f} ± {score.interval:.3f}"
-                print(f"{name:24}{accuracy:>16}{seconds[name]:>10.1f} s{1000 * elapsed / 40:>13.1f} ms")
+                print(f"{name:26}{accuracy:>16}{seconds[name]:>10.1f} s{1000 * elapsed / 40:>13.1f} ms")
     draw(results, scanners, figure)
     print(f"\nDrawn: {figure}")
 
@@ -92,7 +92,7 @@ def draw(results, scanners, path):
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(11, 4.6), layout="constrained", width_ratios=(1, 1.25)
+        1, 2, figsize=(11, 5.2), layout="constrained", width_ratios=(1, 1.25)
     )
     digits = load_digits()
     images = digits.images[[np.flatnonzero(digits.target == d)[0] for d in range(10)]] / 16
@@ -102,7 +102,7 @@ def draw(results, scanners, path):
     left.set_xticks([])
     left.tick_params(length=0)
     left.set_frame_on(False)
-    left.set_title("The same ten digits, on paper and through six new scanners")
+    left.set_title("Ten digits, and how six new scanners see them")
 
     for name, scores in results.items():
         style = {"linewidth": 2.5} if name in ("TMAML", "TAML") else {"linewidth": 1.2, "linestyle": "--"}
@@ -116,7 +116,7 @@ def draw(results, scanners, path):
     right.set_xlabel("labelled rows a digit from the new scanner")
     right.set_ylabel("accuracy on its other rows")
     right.grid(alpha=0.3)
-    right.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=3)
     right.set_title("Accuracy on 40 new scanners, with 95 % intervals")
     figure.savefig(path, dpi=130)
     plt.close(figure)

@@ -7,6 +7,7 @@ so that a padded task never looks at another task.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 
@@ -65,7 +66,9 @@ class EpisodeSampler:
         n_query = (size - n_support).clamp_max(self.n_query)
         support = self._take(cells, position, torch.zeros_like(size), n_support)
         query = self._take(cells, position, n_support, n_query)
-        return Draw(*_pad(*support, filler=support), *_pad(*query, filler=support), class_mask=present)
+        # The first support row of an episode always exists: it fills the gaps.
+        first = support[0][:, 0, :1]
+        return Draw(*_pad(*support, first), *_pad(*query, first), class_mask=present)
 
     def _draw_classes(self, tasks, generator):
         """Cells of the episodes' classes, and which of them exist: both (n_tasks, n_way)."""
@@ -105,13 +108,10 @@ def _random_order(size, generator):
     return key.masked_fill(torch.arange(n) >= size[..., None], 2.0).argsort(-1)
 
 
-def _pad(rows, exists, filler):
-    """(n_tasks, n_way, n) to (n_tasks, n_way * n), gaps filled with a support row of the task."""
+def _pad(rows, exists, first):
+    """(n_tasks, n_way, n) to (n_tasks, n_way * n), gaps filled with the row ``first``, of class 0."""
     way = torch.arange(rows.shape[1])[None, :, None].expand_as(rows).flatten(1)
-    fill_rows, fill_exists = (t.flatten(1) for t in filler)
-    first = fill_exists.int().argmax(1, keepdim=True)
-    fill_way = first // filler[0].shape[2]
-    return _fill(rows.flatten(1), way, exists.flatten(1), fill_rows.gather(1, first), fill_way)
+    return _fill(rows.flatten(1), way, exists.flatten(1), first, torch.zeros_like(first))
 
 
 def _fill(rows, way, exists, fill_rows, fill_way):
@@ -129,7 +129,10 @@ class Rows:
 
     def __init__(self, X, device):
         self.device = device
-        self.X = X.tocsr() if hasattr(X, "tocsr") else torch.as_tensor(X).to(device)
+        if hasattr(X, "tocsr"):
+            self.X = X.tocsr()
+        else:  # torch takes neither negative strides nor read-only memory
+            self.X = torch.as_tensor(np.require(X, requirements="CW")).to(device)
 
     @property
     def shape(self):

@@ -31,6 +31,7 @@ class Step(NamedTuple):
     grads: dict
     momentum: dict  # decaying sum of the gradients, this one included
     evidence: Evidence
+    sizes: dict  # number of elements of each tensor, without those of classes that the task lacks
 
 
 def inner_loop(loss, params, rule, n_steps, *, first_order=False):
@@ -49,7 +50,7 @@ def inner_loop(loss, params, rule, n_steps, *, first_order=False):
     Returns
     -------
     dict of str to Tensor
-        New tensors; the input is unchanged.
+        Adapted; the input is unchanged.
     """
     gradient = grad(loss, has_aux=True)
     state = rule.start(params)
@@ -77,11 +78,13 @@ class LearnedUpdate(GradientDescent):
     """``theta <- theta - inner_lr * gradient + meta_model_lr * meta_model(step)``.
 
     ``horizon`` is the number of inner steps trained with; later steps look like the last of them.
+    ``sizes`` is as in ``Step``; None counts all elements.
     """
 
-    def __init__(self, inner_lr, meta_model, meta_model_lr, horizon):
+    def __init__(self, inner_lr, meta_model, meta_model_lr, horizon, sizes=None):
         super().__init__(inner_lr)
         self.meta_model, self.meta_model_lr, self.horizon = meta_model, meta_model_lr, horizon
+        self.sizes = sizes
 
     def start(self, params):
         return 0, params, {name: torch.zeros_like(p) for name, p in params.items()}
@@ -90,7 +93,8 @@ class LearnedUpdate(GradientDescent):
         k, initial, momentum = state
         momentum = {name: MOMENTUM_DECAY * m + grads[name] for name, m in momentum.items()}
         progress = min(k / self.horizon, 1.0)
-        update = self.meta_model(Step(progress, params, initial, grads, momentum, evidence))
+        sizes = self.sizes or {name: p.numel() for name, p in params.items()}
+        update = self.meta_model(Step(progress, params, initial, grads, momentum, evidence, sizes))
         params, _ = super().step(params, grads, evidence, None)
         params = {name: p + self.meta_model_lr * update[name] for name, p in params.items()}
         return params, (k + 1, initial, momentum)

@@ -92,14 +92,14 @@ class _Moments:
 
     def __init__(self, step):
         grams = [_gram(step.grads[name], p, step.momentum[name]) for name, p in step.params.items()]
-        gram = torch.stack(grams, -1)
+        self.size = torch.stack([torch.as_tensor(step.sizes[name]).to(grams[0]) for name in step.params])
+        gram = torch.stack(grams, -1) / self.size
         self.g_theta, self.g_m, self.mean_g, self.mean_theta = gram[0, 1], gram[0, 2], gram[0, 3], gram[1, 3]
         self.rms_g, self.rms_theta, self.rms_m = (gram[i, i].sqrt().clamp_min(TINY) for i in range(3))
 
     def features(self, step):
         """(TENSOR_FEATURES, n_tensors), logarithms scaled to the order of one."""
         ones = torch.ones_like(self.rms_g)
-        size = ones.new_tensor([p.numel() for p in step.params.values()]).log() / 5
         is_vector = ones.new_tensor([float(p.ndim <= 1) for p in step.params.values()])
         return torch.stack(
             [
@@ -109,7 +109,7 @@ class _Moments:
                 self.mean_theta / self.rms_theta,
                 self.g_theta / (self.rms_g * self.rms_theta),
                 self.g_m / (self.rms_g * self.rms_m),
-                size.expand_as(ones),
+                self.size.log() / 5,
                 is_vector.expand_as(ones),
                 step.progress * ones,
             ]
@@ -117,10 +117,10 @@ class _Moments:
 
 
 def _gram(*tensors):
-    """Mean products of tensors of the same shape with each other and with one."""
+    """Sums of the products of tensors of the same shape with each other and with one."""
     flat = [t.reshape(-1) for t in tensors]
     rows = torch.stack([*flat, torch.ones_like(flat[0])])
-    return rows @ rows.T / rows.shape[1]
+    return rows @ rows.T
 
 
 def _task_features(evidence):

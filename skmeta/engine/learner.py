@@ -90,6 +90,8 @@ class MetaLearner(nn.Module):
         features = self.features(params, support_x) if self.head.reads_support else None
         n_way = None if class_mask is None else class_mask.shape[-1]
         head = self.head(features, support_y, support_weight, n_way)
+        if class_mask is not None:  # rows of classes that the task lacks count nowhere
+            head = {name: p * _as_rows(class_mask, p) for name, p in head.items()}
         return params | {f"head.{name}": p for name, p in head.items()}
 
     def features(self, params, x):
@@ -117,12 +119,12 @@ class MetaLearner(nn.Module):
             outcome["initial_outputs"] = self.outputs(start, query_x, class_mask)
         return outcome | {"outputs": self.outputs(adapted, query_x, class_mask)}
 
-    def _adapt(self, start, support_x, support_y, support_weight, class_mask, n_steps):
-        changing = {name: start[name] for name in self.adapted}
+    def support_loss(self, start, support_x, support_y, support_weight, class_mask=None):
+        """The function of the changing parameters that the inner loop descends."""
         head_only = all(name.startswith("head.") for name in self.adapted)
         # When only the head adapts, the features are the same at every step.
         features = self.features(start, support_x) if head_only else None
-        n_way = torch.ones(()) if class_mask is None else class_mask.sum()
+        n_way = support_weight.new_ones(()) if class_mask is None else class_mask.sum()
 
         def loss(params):
             params = start | params
@@ -131,15 +133,26 @@ class MetaLearner(nn.Module):
             value = self.loss(outputs, support_y, support_weight)
             return value, Evidence(outputs, support_y, support_weight, n_way, value)
 
+        return loss
+
+    def _adapt(self, start, support_x, support_y, support_weight, class_mask, n_steps):
+        loss = self.support_loss(start, support_x, support_y, support_weight, class_mask)
+        changing = {name: start[name] for name in self.adapted}
         first_order = self.meta_gradient != "second_order"
-        adapted = inner_loop(loss, changing, self._rule(), n_steps, first_order=first_order)
+        adapted = inner_loop(
+            loss, changing, self._rule(changing, class_mask), n_steps, first_order=first_order
+        )
         return start | adapted
 
-    def _rule(self):
+    def _rule(self, params, class_mask):
         inner_lr = dict(zip(self.adapted, self.log_inner_lr.exp(), strict=True))
         if self.meta_model is None:
             return GradientDescent(inner_lr)
-        return LearnedUpdate(inner_lr, self.meta_model, self.meta_model_lr, self.inner_steps)
+        sizes = {name: p.numel() for name, p in params.items()}
+        if class_mask is not None:
+            n_way = class_mask.sum()
+            sizes |= {name: n_way * p[0].numel() for name, p in params.items() if name.startswith("head.")}
+        return LearnedUpdate(inner_lr, self.meta_model, self.meta_model_lr, self.inner_steps, sizes)
 
     def _n_steps(self):
         if not self.training:
@@ -153,6 +166,10 @@ class MetaLearner(nn.Module):
         # One weight for each task turns a convolution into a grouped one, slow on a CPU.
         convolves = any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in self.backbone.modules())
         return "loop" if convolves and self.log_inner_lr.device.type == "cpu" else "vmap"
+
+
+def _as_rows(class_mask, p):
+    return class_mask.to(p.dtype).reshape(-1, *[1] * (p.ndim - 1))
 
 
 def _head_outputs(params, features, class_mask):

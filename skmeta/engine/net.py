@@ -125,29 +125,49 @@ def train(net, source, validation=None):
 
 
 def settle(net, batch):
-    """Try one outer step on two tasks, and take the next best way where torch cannot take this one.
+    """Try an outer step on two tasks, and take the next best way where torch cannot take this one.
 
-    An operation without a second derivative needs ``meta_gradient="first_order"``, one that ``vmap``
-    cannot batch ``strategy="loop"``. The first is told, since results depend on it.
+    An operation without a second derivative needs ``meta_gradient="first_order"``, which is told, since
+    results depend on it. One that ``vmap`` cannot batch needs ``strategy="loop"``.
     """
     learner = net.module_
     inputs, target = ({name: t[:2] for name, t in part.items()} for part in batch)
-    while True:
-        try:
-            net.criterion_(learner(**inputs), target).backward()
-            break
-        except RuntimeError as error:
-            if learner.meta_gradient == "second_order" and "derivative for" in str(error):
-                warnings.warn(
-                    f"{_first_line(error)}: falling back to meta_gradient='first_order'.", stacklevel=3
-                )
-                learner.meta_gradient = "first_order"
-            elif learner.strategy == "auto" and learner.chosen_strategy() == "vmap":
-                learner.strategy = "loop"
-            else:
-                raise
+    if learner.meta_gradient == "second_order":
+        _settle_order(learner, inputs)
+    _settle_strategy(net, inputs, target)
     learner.zero_grad(set_to_none=True)
 
 
-def _first_line(error):
-    return str(error).strip().splitlines()[0].rstrip(".")
+def _settle_order(learner, inputs):
+    # Plain autograd, since torch.func drops the second derivative of some operations silently.
+    support = [
+        inputs[name][0]
+        for name in ("support_x", "support_y", "support_weight", "class_mask")
+        if name in inputs
+    ]
+    start = {name: p.detach().requires_grad_() for name, p in learner.start(*support).items()}
+    changing = {name: start[name] for name in learner.adapted}
+    loss, _ = learner.support_loss(start, *support)(changing)
+    try:
+        grads = torch.autograd.grad(loss, list(changing.values()), create_graph=True, allow_unused=True)
+        sum(g.square().sum() for g in grads if g is not None).backward()
+    except RuntimeError as error:
+        if "derivative for" not in str(error) and "once_differentiable" not in str(error):
+            raise
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        warnings.warn(f"{reason}: falling back to meta_gradient='first_order'.", stacklevel=4)
+        learner.meta_gradient = "first_order"
+
+
+def _settle_strategy(net, inputs, target):
+    learner = net.module_
+    may_choose = learner.strategy == "auto" and learner.chosen_strategy() == "vmap"
+    try:
+        with warnings.catch_warnings():
+            if may_choose:  # torch warns where vmap would loop itself
+                warnings.filterwarnings("error", "There is a performance drop", UserWarning)
+            net.criterion_(learner(**inputs), target).backward()
+    except (RuntimeError, UserWarning):
+        if not may_choose:
+            raise
+        learner.strategy = "loop"

@@ -16,7 +16,7 @@ from skmeta.engine import EpisodeSource, settle, train
 from skmeta.episodes import Rows, fixed_draw
 from skmeta.estimators._params import SKORCH_PREFIXES, check_params, check_skorch_names
 from skmeta.estimators._tasks import check_rows, concatenate_rows, is_task_list, read_tasks
-from skmeta.estimators._training import choose_device, make_net, make_sources, own_random_state
+from skmeta.estimators._training import choose_device, few_threads, make_net, make_sources, own_random_state
 
 # Rows predicted at once, and tasks adapted to at once: they bound the memory.
 ROWS_AT_ONCE = 4096
@@ -156,8 +156,9 @@ class MetaEstimator(BaseEstimator):
             net = self.net_ if resume else make_net(self, tasks.X.shape[1:], plan, device)
             steps = range(first, first + self._n_steps(plan))
             training, validation = make_sources(self, tasks, plan, seed, device, steps)
-            settle(net, training.meta_batch(first, self.meta_batch_size))
-            train(net, training, validation)
+            with few_threads(net.module_, device):
+                settle(net, training.meta_batch(first, self.meta_batch_size))
+                train(net, training, validation)
         net.module_.eval()
         self._keep(probe, net, plan, seed, tasks)
         return self

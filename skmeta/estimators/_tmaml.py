@@ -43,7 +43,8 @@ class TMAMLClassifier(MetaClassifier):
     adapt_steps : int, default=None
         Steps that ``adapt`` takes; None is ``inner_steps``, 0 leaves the initialisation as it is.
     learn_inner_lr : bool, default=True
-        Learn a positive step size for each parameter tensor, starting from ``inner_lr``.
+        Learn a positive step size for each parameter tensor, starting from ``inner_lr``. Reptile and
+        joint training have no gradient for it, and leave it there.
     adapt_params : {"all", "head"} or list of str, default="all"
         What the inner loop changes; patterns such as ``"backbone.layers.1.*"`` are matched with the
         names in ``adapted_params_``. ``"head"`` is ANIL.

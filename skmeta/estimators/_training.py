@@ -15,6 +15,8 @@ from skmeta.losses import OuterObjective
 
 # Episodes to validate on, at least: fewer make early stopping a matter of luck.
 VALIDATION_EPISODES = 64
+# Parameters of a network for which a second thread does not pay.
+SMALL_NETWORK = 50_000
 
 
 def choose_device(device):
@@ -37,6 +39,20 @@ def own_random_state(seed, device):
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def few_threads(learner, device):
+    """One torch thread inside if the tensors are small: more would wait for each other, on a busy machine
+    ten times as long as they work."""
+    n_threads = torch.get_num_threads()
+    small = sum(p.numel() for p in learner.parameters()) < SMALL_NETWORK
+    if device.type == "cpu" and small and learner.chosen_strategy() == "vmap":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def make_net(estimator, input_shape, plan, device):

@@ -1,0 +1,49 @@
+"""Small tasks, and settings that train in a blink, for the tests of estimators."""
+
+import numpy as np
+
+from skmeta import TAMLClassifier, TMAMLClassifier
+
+ESTIMATORS = [TMAMLClassifier, TAMLClassifier]
+QUICK = {
+    "hidden_layer_sizes": (8,),
+    "inner_steps": 2,
+    "max_iter": 3,
+    "meta_batch_size": 4,
+    "n_query": 5,
+    "random_state": 0,
+}
+
+
+def make_tasks(n_tasks=8, *, n_rows=24, n_features=3, labels=(0, 1), spread=1.0, seed=0):
+    """Tasks ``(X, y)`` of float32 rows around a mean for each class, drawn anew in each task."""
+    rng = np.random.default_rng(seed)
+    tasks = []
+    for _ in range(n_tasks):
+        code = rng.permutation(np.arange(n_rows) % len(labels))
+        means = 3 * rng.normal(size=(len(labels), n_features))
+        X = means[code] + spread * rng.normal(size=(n_rows, n_features))
+        tasks.append((X.astype(np.float32), np.array(labels)[code]))
+    return tasks
+
+
+def make_images(n_tasks=4, *, n_rows=12, labels=("a", "b"), seed=0):
+    """Tasks of images of shape (1, 16, 16)."""
+    tasks = make_tasks(n_tasks, n_rows=n_rows, n_features=256, labels=labels, seed=seed)
+    return [(X.reshape(-1, 1, 16, 16), y) for X, y in tasks]
+
+
+def split(task, n_support=12):
+    """``(X_support, y_support, X_query, y_query)`` of a task."""
+    X, y = task
+    return X[:n_support], y[:n_support], X[n_support:], y[n_support:]
+
+
+def flatten(tasks, names=None):
+    """``(X, y, groups)`` of tasks, their rows mixed with one another."""
+    names = list(range(len(tasks))) if names is None else names
+    X, y = np.concatenate([X for X, _ in tasks]), np.concatenate([y for _, y in tasks])
+    groups = np.repeat(names, [len(y) for _, y in tasks])
+    # A stable mix: rows of one task stay in order, as a list of tasks would hold them.
+    order = np.argsort(np.concatenate([np.arange(len(y)) for _, y in tasks]), kind="stable")
+    return X[order], y[order], groups[order]

@@ -1,0 +1,280 @@
+"""The inner loop: one contract for all rules, and closed forms on quadratic losses."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from skmeta.inner_loop import Evidence, GradientDescent, LearnedUpdate, inner_loop
+from skmeta.losses import cross_entropy, squared_error
+from skmeta.meta_models import BasisMetaModel
+
+N_STEPS = 3
+
+
+# ---- the rules and the tasks that they meet
+
+
+class Smooth(nn.Module):
+    """A meta-model whose whole derivative reaches the outer loop: it uses all of a step's tensors."""
+
+    def forward(self, step):
+        parts = step.params, step.initial_params, step.grads, step.momentum
+        scale = (step.progress + step.evidence.loss.tanh()) * step.evidence.n_way
+        return {n: scale * sum((i + 1) * part[n].sin() for i, part in enumerate(parts)) for n in step.params}
+
+
+def make_basis():
+    generator = torch.Generator().manual_seed(0)
+    g = BasisMetaModel(hidden=8).double()
+    for p in g.parameters():
+        p.data.normal_(generator=generator)
+    return g
+
+
+BASIS = make_basis()
+
+
+def step_sizes(params):
+    return {name: torch.tensor(0.1 + 0.05 * i, dtype=torch.float64) for i, name in enumerate(params)}
+
+
+# name: (rule for some params, is its outer derivative exact?). A basis model detaches its statistics.
+RULES = {
+    "gradient descent": (lambda p: GradientDescent(step_sizes(p)), True),
+    "smooth": (lambda p: LearnedUpdate(step_sizes(p), Smooth(), 0.02, N_STEPS), True),
+    "basis": (lambda p: LearnedUpdate(step_sizes(p), BASIS, 0.1, N_STEPS), False),
+}
+
+
+class Task(NamedTuple):
+    x: torch.Tensor
+    y: torch.Tensor
+    weight: torch.Tensor
+
+
+def network(params, x):
+    return functional.linear((x @ params["hidden"]).tanh(), params["weight"], params["bias"])
+
+
+def make_params(n_outputs):
+    generator = torch.Generator().manual_seed(1)
+    shapes = {"hidden": (4, 3), "weight": (n_outputs, 3), "bias": (n_outputs,)}
+    return {
+        name: torch.randn(shape, generator=generator, dtype=torch.float64) for name, shape in shapes.items()
+    }
+
+
+def classification(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(6, 4, generator=generator, dtype=torch.float64)
+    y = torch.tensor([0, 1, 2, 2, 1, 0])
+    return Task(x, y, torch.ones(6, dtype=torch.float64))
+
+
+def regression(seed=0):
+    task = classification(seed)
+    return task._replace(y=(task.x[:, :2] * 2).sin() + 1)
+
+
+KINDS = {"classification": (classification, cross_entropy, 3), "regression": (regression, squared_error, 2)}
+
+
+class Case(NamedTuple):
+    make_rule: object
+    make_task: object
+    loss: object
+    params: dict
+
+    def adapt(self, task, params=None, n_steps=N_STEPS, **kwargs):
+        params = self.params if params is None else params
+        n_way = torch.tensor(len(params["bias"]))
+
+        def loss(params):
+            outputs = network(params, task.x)
+            value = self.loss(outputs, task.y, task.weight)
+            return value, Evidence(outputs, task.y, task.weight, n_way, value)
+
+        return inner_loop(loss, params, self.make_rule(params), n_steps, **kwargs)
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(params=RULES.values(), ids=RULES)
+def case(request, kind):
+    make_task, loss, n_outputs = kind
+    return Case(request.param[0], make_task, loss, make_params(n_outputs))
+
+
+def assert_same(params, expected, **tolerance):
+    torch.testing.assert_close(params, expected, **({"rtol": 1e-10, "atol": 1e-12} | tolerance))
+
+
+# ---- the contract
+
+
+def test_adapts_to_the_same_names_and_shapes_and_leaves_its_input_alone(case):
+    before = {name: p.clone() for name, p in case.params.items()}
+    adapted = case.adapt(case.make_task())
+    assert_same(case.params, before, rtol=0, atol=0)
+    for name, p in before.items():
+        assert adapted[name].shape == p.shape and not torch.equal(adapted[name], p)
+
+
+def test_no_step_changes_nothing(case):
+    assert_same(case.adapt(case.make_task(), n_steps=0), case.params, rtol=0, atol=0)
+
+
+def test_vmap_is_a_loop_over_tasks(case):
+    tasks = [case.make_task(seed) for seed in range(3)]
+    stacked = Task(*(torch.stack(part) for part in zip(*tasks, strict=True)))
+    mapped = torch.vmap(lambda *task: case.adapt(Task(*task)))(*stacked)
+    for i, task in enumerate(tasks):
+        assert_same({name: p[i] for name, p in mapped.items()}, case.adapt(task))
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_works_without_gradients_outside(case, first_order):
+    params = {name: p.clone().requires_grad_() for name, p in case.params.items()}
+    with torch.no_grad():
+        adapted = case.adapt(case.make_task(), params, first_order=first_order)
+    assert not any(p.requires_grad for p in adapted.values())
+    assert_same(adapted, case.adapt(case.make_task()))
+
+
+def test_first_order_changes_the_derivative_only(case):
+    task = case.make_task()
+    assert_same(case.adapt(task, first_order=True), case.adapt(task))
+
+
+def test_permuted_support_changes_nothing(case):
+    task = case.make_task()
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    assert_same(case.adapt(Task(*(part[order] for part in task))), case.adapt(task))
+
+
+def test_padding_changes_nothing(case):
+    task = case.make_task()
+    padded = Task(*(torch.cat([part, part[:1], part[:1]]) for part in task))
+    padded.weight[-2:] = 0
+    assert_same(case.adapt(padded), case.adapt(task))
+
+
+@pytest.mark.parametrize("name", [name for name, (_, exact) in RULES.items() if exact])
+def test_gradcheck_of_the_outer_derivative(name, kind):
+    make_task, loss, n_outputs = kind
+    case = Case(RULES[name][0], make_task, loss, make_params(n_outputs))
+
+    def adapt(*values):
+        return tuple(case.adapt(make_task(), dict(zip(case.params, values, strict=True))).values())
+
+    assert torch.autograd.gradcheck(adapt, tuple(p.requires_grad_() for p in case.params.values()))
+
+
+# ---- quadratic losses (theta - c)' A (theta - c) / 2, whose gradient steps are linear maps
+
+A = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
+CENTRE = torch.tensor([1.0, -2.0], dtype=torch.float64)
+THETA = torch.tensor([0.5, 4.0], dtype=torch.float64)
+GOAL = torch.tensor([3.0, 1.0], dtype=torch.float64)
+LR = 0.125
+NOTHING = Evidence(*[torch.zeros(())] * 5)
+
+
+def quadratic(params):
+    offset = params["theta"] - CENTRE
+    return offset @ A @ offset / 2, NOTHING
+
+
+def meta_step(n_steps, first_order):
+    """Adapted theta, and the derivatives of |theta_K - GOAL|^2 / 2 by theta_0 and by the step size."""
+    theta, lr = THETA.clone().requires_grad_(), torch.tensor(LR, dtype=torch.float64, requires_grad=True)
+    rule = GradientDescent({"theta": lr})
+    adapted = inner_loop(quadratic, {"theta": theta}, rule, n_steps, first_order=first_order)["theta"]
+    outer = (adapted - GOAL).square().sum() / 2
+    return adapted.detach(), *torch.autograd.grad(outer, [theta, lr], materialize_grads=True)
+
+
+def contraction(n_steps):
+    return torch.linalg.matrix_power(torch.eye(2, dtype=torch.float64) - LR * A, n_steps)
+
+
+@pytest.mark.parametrize("n_steps", [0, 1, 2, 5, 20])
+def test_second_order_on_a_quadratic(n_steps):
+    adapted, by_theta, by_lr = meta_step(n_steps, first_order=False)
+    expected = CENTRE + contraction(n_steps) @ (THETA - CENTRE)
+    assert_same(adapted, expected)
+    assert_same(by_theta, contraction(n_steps) @ (expected - GOAL))
+    moved = n_steps * A @ contraction(max(n_steps - 1, 0)) @ (THETA - CENTRE)
+    assert_same(by_lr, -moved @ (expected - GOAL))
+
+
+@pytest.mark.parametrize("n_steps", [0, 1, 2, 5, 20])
+def test_first_order_on_a_quadratic(n_steps):
+    adapted, by_theta, by_lr = meta_step(n_steps, first_order=True)
+    expected = CENTRE + contraction(n_steps) @ (THETA - CENTRE)
+    assert_same(adapted, expected)
+    assert_same(by_theta, expected - GOAL)
+    # Each step's gradient is a constant, so the step size multiplies their sum.
+    assert_same(by_lr, (expected - THETA) / LR @ (expected - GOAL))
+
+
+def test_each_tensor_has_its_own_step_size():
+    params = {"a": torch.tensor(1.0), "b": torch.tensor(1.0)}
+    rule = GradientDescent({"a": 0.5, "b": 0.25})
+    adapted = inner_loop(lambda p: (p["a"] ** 2 + p["b"] ** 2, NOTHING), params, rule, 2)
+    assert {name: p.item() for name, p in adapted.items()} == {"a": 0.0, "b": 0.25}
+
+
+# ---- what a meta-model sees
+
+
+class Recorder(nn.Module):
+    """Goes against the momentum, and keeps the steps that it saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = []
+
+    def forward(self, step):
+        self.steps.append(step)
+        return {name: -m for name, m in step.momentum.items()}
+
+
+def test_a_learned_update_is_added_to_the_gradient_step_and_sees_the_momentum():
+    recorder = Recorder()
+    rule = LearnedUpdate({"t": 0.25}, recorder, 0.5, horizon=2)
+    params = {"t": torch.tensor(16.0, dtype=torch.float64)}
+    adapted = inner_loop(lambda p: (p["t"] ** 2 / 2, NOTHING), params, rule, 4)
+    # theta <- theta - theta/4 - m/2, with m <- 0.9 m + theta
+    theta, momentum, seen = 16.0, 0.0, []
+    for _ in range(4):
+        momentum = 0.9 * momentum + theta
+        seen.append((theta, momentum))
+        theta = theta - theta / 4 - momentum / 2
+    assert adapted["t"].item() == pytest.approx(theta)
+    for step, (value, m) in zip(recorder.steps, seen, strict=True):
+        assert step.grads["t"].item() == pytest.approx(value)
+        assert step.params["t"].item() == pytest.approx(value)
+        assert step.momentum["t"].item() == pytest.approx(m)
+        assert step.initial_params["t"].item() == 16
+    assert [step.progress for step in recorder.steps] == [0, 0.5, 1, 1]
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_a_basis_model_that_starts_at_zero_is_gradient_descent_to_the_last_bit(kind, first_order):
+    make_task, loss, n_outputs = kind
+    g = BasisMetaModel().double()
+    rules = RULES["gradient descent"][0], lambda p: LearnedUpdate(step_sizes(p), g, 0.1, N_STEPS)
+    outcomes = []
+    for make_rule in rules:
+        params = {name: p.requires_grad_() for name, p in make_params(n_outputs).items()}
+        adapted = Case(make_rule, make_task, loss, params).adapt(make_task(), first_order=first_order)
+        outer = sum(p.square().sum() for p in adapted.values())
+        outcomes.append([*adapted.values(), *torch.autograd.grad(outer, list(params.values()))])
+    assert all(torch.equal(plain, learned) for plain, learned in zip(*outcomes, strict=True))
