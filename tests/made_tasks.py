@@ -1,5 +1,7 @@
 """Small tasks, and settings that train in a blink, for the tests of estimators."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from skmeta import TAMLClassifier, TMAMLClassifier
@@ -47,3 +49,21 @@ def flatten(tasks, names=None):
     # A stable mix: rows of one task stay in order, as a list of tasks would hold them.
     order = np.argsort(np.concatenate([np.arange(len(y)) for _, y in tasks]), kind="stable")
     return X[order], y[order], groups[order]
+
+
+@contextmanager
+def episodes_seen_by(clf):
+    """Inside, a list grows by ``(X_support, X_query, outputs)`` of each task that the network is asked."""
+    seen = []
+
+    def note(module, args, inputs, result):
+        for x, kept, query, out in zip(
+            inputs["support_x"], inputs["support_weight"], inputs["query_x"], result["outputs"], strict=True
+        ):
+            seen.append((x[kept > 0].numpy(), query.numpy(), out.numpy()))
+
+    hook = clf.net_.module_.register_forward_hook(note, with_kwargs=True)
+    try:
+        yield seen
+    finally:
+        hook.remove()

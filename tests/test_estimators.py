@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from made_tasks import ESTIMATORS, QUICK, flatten, make_images, make_tasks, split
+from made_tasks import ESTIMATORS, QUICK, episodes_seen_by, flatten, make_images, make_tasks, split
 from scipy import sparse
+from scipy.special import softmax
 from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
@@ -517,10 +518,11 @@ def test_predict_tasks_equals_adapt_and_predict_one_by_one(estimator, tasks, at_
 def test_batched_tasks_give_the_same_numbers_as_single_ones(estimator):
     """Not only the same labels: the outputs that they are read off."""
     clf = estimator(**QUICK | {"max_iter": 20}).fit(OWN_LABELS)
-    outputs = clf._outputs_of_tasks(OWN_LABELS, [X for X, _ in OWN_LABELS], 0)
-    for (X, y), (classes, logits) in zip(OWN_LABELS, outputs, strict=True):
-        p = np.exp(logits - logits.max(1, keepdims=True))[:, : len(classes)]
-        np.testing.assert_allclose(p / p.sum(1, keepdims=True), clf.adapt(X, y).predict_proba(X), atol=1e-5)
+    with episodes_seen_by(clf) as seen:
+        clf.predict_tasks(OWN_LABELS, [X for X, _ in OWN_LABELS])
+    for (X, y), (_, _, logits) in zip(OWN_LABELS, seen, strict=True):
+        p = softmax(logits[: len(y)].astype(float), axis=1)[:, : len(np.unique(y))]
+        np.testing.assert_allclose(p, clf.adapt(X, y).predict_proba(X), atol=1e-5)
 
 
 @each_estimator
@@ -542,20 +544,14 @@ def test_a_task_without_query_rows_gets_no_predictions(estimator):
 def test_score_is_the_mean_over_the_tasks_of_the_rows_that_are_not_support():
     """A task of 24 rows, 12 a class: n_shot of each class are support, all the others are scored."""
     clf = TMAMLClassifier(**QUICK | {"max_iter": 30}, n_shot=4).fit(TASKS)
-    seen = []
-    one_task = TASKS[:1]
-
-    def predict_tasks(supports, queries):
-        seen.extend(zip(supports, queries, strict=True))
-        return [np.zeros(len(q), int) for q in queries]
-
-    clf.predict_tasks = predict_tasks
-    assert clf.score(one_task) == 0.5
-    [((X_support, y_support), X_query)] = seen
-    assert np.bincount(y_support).tolist() == [4, 4]
-    rows = np.concatenate([X_support, X_query])
-    np.testing.assert_array_equal(np.unique(rows, axis=0), np.unique(X, axis=0))
-    assert len(rows) == 24
+    with episodes_seen_by(clf) as seen:
+        score = clf.score(TASKS[:1])
+    [(support, query, _)] = seen
+    numbers = [(row == X).all(1).argmax() for row in (*support, *query)]
+    assert sorted(numbers) == list(range(24))
+    support, query = numbers[:8], numbers[8:]
+    assert np.bincount(Y[support]).tolist() == [4, 4]
+    assert score == clf.adapt(X[support], Y[support]).score(X[query], Y[query])
 
 
 # ---- adapting
@@ -913,9 +909,15 @@ class Remember(Callback):
 
 
 @pytest.mark.parametrize(
-    "tasks", [[TASKS], make_tasks(1, n_rows=48)[0], POOL], ids=["tasks", "flat rows", "flat classes"]
+    ("estimator", "tasks"),
+    [
+        (TMAMLClassifier, [TASKS]),
+        (TAMLClassifier, [TASKS]),
+        (TMAMLClassifier, make_tasks(1, n_rows=48)[0]),
+        (TMAMLClassifier, POOL),
+    ],
+    ids=["TMAML, tasks", "TAML, tasks", "flat rows", "flat classes"],
 )
-@each_estimator
 def test_early_stopping_keeps_the_best_state(estimator, tasks):
     remember = Remember()
     settings = QUICK | {"inner_steps": 1, "max_iter": 200, "meta_batch_size": 2, "outer_lr": 0.05}
@@ -963,6 +965,22 @@ def test_verbose_shows_progress(verbose, capsys):
 def test_silent_by_default(capsys):
     TMAMLClassifier(**QUICK, early_stopping=True, n_iter_no_change=1).fit(TASKS)
     assert capsys.readouterr() == ("", "")
+
+
+class Diary(Callback):
+    """With an attribute that is no argument, as people write them."""
+
+    def __init__(self):
+        self.losses = []
+
+    def on_epoch_end(self, net, **kwargs):
+        self.losses.append(net.history[-1, "train_loss"])
+
+
+def test_a_callback_may_keep_a_diary():
+    diary = Diary()
+    TMAMLClassifier(**QUICK, callbacks=[diary]).fit(TASKS)
+    assert len(diary.losses) == 1
 
 
 class Count(Callback):

@@ -73,7 +73,7 @@ def test_shared_labels(estimator):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_new_classes(estimator):
     def run(seed):
-        clf = estimator(hidden_layer_sizes=(32,), n_way=5, n_shot=1, max_iter=100, random_state=seed)
+        clf = estimator(hidden_layer_sizes=(32,), n_way=5, n_shot=1, max_iter=80, random_state=seed)
         clf.fit(*make_classes(60, seed))
         new, shape = [make_classes(30, 100 + seed)], {"n_episodes": 100, "n_way": 5, "n_shot": 1}
         return {

@@ -197,12 +197,13 @@ class MetaEstimator(BaseEstimator):
                 "supports and X_queries must have one entry for each task; "
                 f"got {len(supports)} and {len(X_queries)}."
             )
-        predictions = []
-        for first in range(0, len(supports), TASKS_AT_ONCE):
-            chunk = slice(first, first + TASKS_AT_ONCE)
-            outputs = self._outputs_of_tasks(supports[chunk], X_queries[chunk], first)
-            predictions += [self._decide(out, classes) for classes, out in outputs]
-        return predictions
+        checked = []
+        for i, ((X, y), X_query) in enumerate(zip(supports, X_queries, strict=True)):
+            where = f"task {i}: "
+            X, y = check_rows(self, X, y, where=where)
+            X_query = check_rows(self, X_query, where=where, empty=True)
+            checked.append((X, *self._encode_support(y, where)[:2], X_query))
+        return self._predict_tasks(checked)
 
     def score(self, X, y=None, sample_weight=None, *, groups=None):
         """Mean score of tasks after adapting to each one's support set, or of rows of the adapted task.
@@ -226,11 +227,14 @@ class MetaEstimator(BaseEstimator):
             raise ValueError("sample_weight must be None when tasks are scored; got an array.")
         tasks = read_tasks(self, X, y, groups, reset=False)
         episodes = self._split_for_score(tasks)
-        supports = [(tasks.X[s], tasks.y[s]) for s, _ in episodes]
-        predicted = self.predict_tasks(supports, [tasks.X[q] for _, q in episodes])
-        return float(
-            np.mean([self._metric(tasks.y[q], p) for (_, q), p in zip(episodes, predicted, strict=True)])
+        predicted = self._predict_tasks(
+            [
+                (tasks.X[s], *self._encode_support(tasks.y[s], f"{tasks.names[task]}: ")[:2], tasks.X[q])
+                for task, (s, q) in enumerate(episodes)
+            ]
         )
+        pairs = zip(episodes, predicted, strict=True)
+        return float(np.mean([self._metric(tasks.y[q], p) for (_, q), p in pairs]))
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "adapted_params_")
@@ -241,7 +245,7 @@ class MetaEstimator(BaseEstimator):
         return tags
 
     def __getstate__(self):
-        state = super().__getstate__()
+        state = dict(super().__getstate__())  # what it returns may be the estimator's own
         if "adapted_params_" in state:  # the net moves itself between devices, these we move
             state["adapted_params_"] = {name: p.cpu() for name, p in self.adapted_params_.items()}
         return state
@@ -333,26 +337,31 @@ class MetaEstimator(BaseEstimator):
             ]
         return torch.cat(parts).double().numpy()
 
-    def _outputs_of_tasks(self, supports, X_queries, first):
-        """For each task, its classes and the outputs of its query rows; ``first`` numbers the tasks."""
-        parts, targets, episodes, all_classes, end = [], [], [], [], 0
-        for i, ((X, y), X_query) in enumerate(zip(supports, X_queries, strict=True), first):
-            X, y = check_rows(self, X, y, where=f"task {i}: ")
-            X_query = check_rows(self, X_query, where=f"task {i}: ", empty=True)
-            classes, y, _ = self._encode_support(y, where=f"task {i}: ")
+    def _predict_tasks(self, tasks):
+        """Predictions of each of ``tasks``, checked ``(X_support, classes, codes, X_query)``."""
+        predictions = []
+        for first in range(0, len(tasks), TASKS_AT_ONCE):
+            chunk = tasks[first : first + TASKS_AT_ONCE]
+            outputs = self._outputs_of_tasks(chunk)
+            predictions += [
+                self._decide(out[: X_query.shape[0]], classes)
+                for out, (_, classes, _, X_query) in zip(outputs, chunk, strict=True)
+            ]
+        return predictions
+
+    def _outputs_of_tasks(self, tasks):
+        """Outputs ``(n_tasks, n_query, n_outputs)``, padded to the largest query set."""
+        parts, targets, episodes, end = [], [], [], 0
+        for X, _, y, X_query in tasks:
             no_y = y.new_zeros(X_query.shape[0])
             rows = torch.arange(end, end + len(y) + len(no_y))
             end += len(rows)
             episodes.append((rows[: len(y)], y, rows[len(y) :], no_y))
             parts += [X, X_query]
             targets += [y, no_y]
-            all_classes.append(classes)
-        targets = None if self._local_labels else torch.cat(targets)
-        source = EpisodeSource(Rows(concatenate_rows(parts), self.device_), targets)
+        rows = Rows(concatenate_rows(parts), self.device_)
+        source = EpisodeSource(rows, None if self._local_labels else torch.cat(targets))
         inputs, _ = source.batch(fixed_draw(episodes))
         with torch.no_grad():
-            outputs = self.net_.module_(**inputs, n_steps=self._n_adapt_steps())["outputs"].cpu().double()
-        return [
-            (classes, out[: len(query)].numpy())
-            for classes, out, (_, _, query, _) in zip(all_classes, outputs, episodes, strict=True)
-        ]
+            outputs = self.net_.module_(**inputs, n_steps=self._n_adapt_steps())["outputs"]
+        return outputs.cpu().double().numpy()

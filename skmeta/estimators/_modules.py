@@ -39,15 +39,13 @@ def make_backbone(module, input_shape, hidden_layer_sizes, kwargs):
 
 def count_features(backbone, input_shape):
     """Number of features of one row, found by passing a row of zeros."""
-    was_training = backbone.training
-    backbone.eval()
+    # A copy, since going back from eval would also wake batch normalisation that came in eval mode.
+    evaluating = copy.deepcopy(backbone).eval()
     try:
         with torch.no_grad():
-            features = backbone(torch.zeros(1, *input_shape))
+            features = evaluating(torch.zeros(1, *input_shape))
     except Exception as error:
         raise ValueError(f"module failed on one row of shape {tuple(input_shape)}: {error}") from error
-    finally:
-        backbone.train(was_training)
     return features.flatten(1).shape[1]
 
 
