@@ -1,12 +1,15 @@
 """Few-shot evaluation: the same episodes for estimators of skmeta and of scikit-learn."""
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import accuracy_score
 from sklearn.utils import Bunch
 
 from skmeta.estimators._base import MetaEstimator
-from skmeta.estimators._episodes import draw_episodes
+from skmeta.estimators._episodes import check_classes, draw_episodes
+from skmeta.estimators._params import COUNT, NONE, Number, check_value
 from skmeta.estimators._tasks import read_tasks
 
 
@@ -19,9 +22,9 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
         One of skmeta, meta-trained, which is adapted to each support set; or one of scikit-learn, a
         clone of which is fitted on it. ``FrozenEstimator(model)`` is not refitted: the pooled baseline.
     tasks : list of tuples
-        As in ``fit``. Tasks that come with a query set are used as they are.
+        As in ``fit``. Tasks that come with a query set are one episode each, whatever ``n_episodes``.
     n_episodes : int, default=600
-        Episodes, spread evenly over the tasks.
+        Episodes, 2 or more, spread evenly over the tasks.
     n_way : int or None, default=None
         Classes in an episode; None takes all of the task.
     n_shot, n_query : int, default=5, 15
@@ -37,6 +40,11 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
         interval : float
             Half the width of the 95 % interval of the mean, ``1.96 * std / sqrt(n_episodes)``.
 
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or a task cannot give an episode; it is named.
+
     Examples
     --------
     >>> from sklearn.linear_model import LogisticRegression
@@ -46,17 +54,39 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
     >>> evaluate(LogisticRegression(), scanners.test, n_episodes=2, n_shot=2).scores.shape
     (2,)
     """
-    tasks = read_tasks(BaseEstimator(), tasks, None, None, reset=True)
-    codes = np.unique(tasks.y, return_inverse=True)[1]
-    ids = np.arange(n_episodes) % tasks.n_tasks
+    for name, value, rule in (
+        ("n_episodes", n_episodes, Number(Integral, 2)),
+        ("n_way", n_way, Number(Integral, 2)),
+        ("n_shot", n_shot, COUNT),
+        ("n_query", n_query, COUNT),
+        ("random_state", random_state, Number(Integral, 0)),
+    ):
+        check_value("evaluate", name, value, [rule, NONE] if name == "n_way" else [rule])
+    checked = read_tasks(BaseEstimator(), tasks, None, None, reset=True)
+    classes, codes = np.unique(checked.y, return_inverse=True)
+    check_classes(checked, classes, codes)
+    ids = np.arange(checked.n_tasks if checked.given is not None else n_episodes) % checked.n_tasks
     shape = {"n_way": n_way, "n_shot": n_shot, "n_query": n_query}
-    episodes = draw_episodes(tasks, codes, ids, seed=random_state, **shape)
-    supports = [(tasks.X[support], tasks.y[support]) for support, _ in episodes]
-    queries = [tasks.X[query] for _, query in episodes]
+    episodes = draw_episodes(checked, codes, ids, seed=random_state, **shape)
+    truth = [checked.y[query] for _, query in episodes]
+    supports, queries = zip(*_rows_of(tasks, checked, ids, episodes), strict=True)
     if isinstance(model, MetaEstimator):
-        predicted = model.predict_tasks(supports, queries)
+        predicted = model.predict_tasks(list(supports), list(queries))
     else:
         predicted = [clone(model).fit(*s).predict(q) for s, q in zip(supports, queries, strict=True)]
-    pairs = zip(episodes, predicted, strict=True)
-    scores = np.array([accuracy_score(tasks.y[query], p) for (_, query), p in pairs])
+    scores = np.array([accuracy_score(y, p) for y, p in zip(truth, predicted, strict=True)])
     return Bunch(scores=scores, mean=scores.mean(), interval=1.96 * scores.std(ddof=1) / np.sqrt(len(scores)))
+
+
+def _rows_of(tasks, checked, ids, episodes):
+    """``((X_support, y_support), X_query)`` of each episode, of the type that the user gave."""
+    if checked.given is not None:
+        for i in ids:
+            X_support, y_support, X_query, _ = tasks[i]
+            yield (X_support, y_support), X_query
+        return
+    first = checked.bounds()
+    for i, (support, query) in zip(ids, episodes, strict=True):
+        X = tasks[i][0]
+        X = X.iloc if hasattr(X, "iloc") else X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
+        yield (X[support - first[i]], checked.y[support]), X[query - first[i]]

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
@@ -16,7 +16,14 @@ from skmeta.engine import EpisodeSource, settle, train
 from skmeta.episodes import Rows, fixed_draw
 from skmeta.estimators._params import SKORCH_PREFIXES, check_params, check_skorch_names
 from skmeta.estimators._tasks import check_rows, concatenate_rows, is_task_list, read_tasks
-from skmeta.estimators._training import choose_device, few_threads, make_net, make_sources, own_random_state
+from skmeta.estimators._training import (
+    choose_device,
+    copy_net,
+    few_threads,
+    make_net,
+    make_sources,
+    own_random_state,
+)
 
 # Rows predicted at once, and tasks adapted to at once: they bound the memory.
 ROWS_AT_ONCE = 4096
@@ -141,7 +148,7 @@ class MetaEstimator(BaseEstimator):
         check_params(self)
         resume = self.warm_start and hasattr(self, "net_")
         # A copy takes what validation learns, so that bad input leaves the estimator as it was.
-        probe = copy.copy(self) if resume else clone(self)
+        probe = copy.copy(self)
         tasks = read_tasks(probe, X, y, groups, reset=not resume)
         plan = self._make_plan(tasks)
         if resume and not np.array_equal(plan.label_space, self._label_space):
@@ -153,7 +160,10 @@ class MetaEstimator(BaseEstimator):
         first = self.n_iter_ if resume else 0
         device = choose_device(self.device)
         with own_random_state(seed + first, device):
-            net = self.net_ if resume else make_net(self, tasks.X.shape[1:], plan, device)
+            if resume:
+                net = copy_net(self.net_, self.callbacks)
+            else:
+                net = make_net(self, probe._row_shape, plan, device)
             steps = range(first, first + self._n_steps(plan))
             training, validation = make_sources(self, tasks, plan, seed, device, steps)
             with few_threads(net.module_, device):
@@ -176,6 +186,7 @@ class MetaEstimator(BaseEstimator):
         self
         """
         self._check_meta_trained()
+        check_params(self)
         self._adapt(*check_rows(self, X, y))
         return self
 
@@ -192,6 +203,9 @@ class MetaEstimator(BaseEstimator):
         list of arrays of shape (n_query,)
         """
         self._check_meta_trained()
+        check_params(self)
+        if not all(isinstance(support, tuple) and len(support) == 2 for support in supports):
+            raise ValueError("supports must be a list of tuples (X_support, y_support).")
         if len(supports) != len(X_queries):
             raise ValueError(
                 "supports and X_queries must have one entry for each task; "
@@ -223,10 +237,14 @@ class MetaEstimator(BaseEstimator):
         if groups is None and not is_task_list(X):
             return self._score_rows(X, y, sample_weight)
         self._check_meta_trained()
+        check_params(self)
         if sample_weight is not None:
             raise ValueError("sample_weight must be None when tasks are scored; got an array.")
         tasks = read_tasks(self, X, y, groups, reset=False)
         episodes = self._split_for_score(tasks)
+        for name, (_, query) in zip(tasks.names, episodes, strict=True):
+            if len(query) == 0:
+                raise ValueError(f"{name} has no row left to score beside its support set.")
         predicted = self._predict_tasks(
             [
                 (tasks.X[s], *self._encode_support(tasks.y[s], f"{tasks.names[task]}: ")[:2], tasks.X[q])
@@ -237,7 +255,8 @@ class MetaEstimator(BaseEstimator):
         return float(np.mean([self._metric(tasks.y[q], p) for (_, q), p in pairs]))
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "adapted_params_")
+        # Not "adapted": then a pipeline would not get as far as the message that says to call adapt.
+        return hasattr(self, "net_")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -291,7 +310,7 @@ class MetaEstimator(BaseEstimator):
         """Take what a fit learned, and forget what was adapted before it."""
         for name in ("adapted_params_", "classes_", "feature_names_in_"):
             vars(self).pop(name, None)
-        self.n_features_in_ = probe.n_features_in_
+        self.n_features_in_, self._row_shape = probe.n_features_in_, probe._row_shape
         if hasattr(probe, "feature_names_in_"):
             self.feature_names_in_ = probe.feature_names_in_
         self.net_, self._seed, self._local_labels = net, seed, plan.local_labels

@@ -157,6 +157,8 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
 
     def _score_rows(self, X, y, sample_weight):
         predicted = self.predict(X)
+        if y is None:
+            raise ValueError("y is None, but X is an array of rows, whose labels are needed to score them.")
         if not np.isin(y, self.classes_).any():
             raise ValueError(
                 "None of the labels in y is among the classes_ of the adapted task, "

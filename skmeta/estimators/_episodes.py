@@ -74,21 +74,32 @@ def hold_out(tasks, codes, fraction, n_way, rng):
     A single task with at least twice ``n_way`` classes gives up some of them, any other single task
     some rows of each class.
     """
-    if tasks.n_tasks > 1:
-        return np.isin(tasks.task, _some(np.arange(tasks.n_tasks), fraction, 1, rng))
     classes = np.unique(codes)
-    if n_way is not None and len(classes) >= 2 * n_way:
-        return np.isin(codes, _some(classes, fraction, n_way, rng))
-    mask = np.zeros(len(codes), dtype=bool)
-    for code in classes:
-        rows = np.flatnonzero(codes == code)
-        if len(rows) >= 4:
-            mask[_some(rows, fraction, 2, rng)] = True
+    if tasks.n_tasks > 1 or tasks.given is not None:
+        held_out = _some(np.arange(tasks.n_tasks), fraction, 1, rng)
+        left, least = f"{tasks.n_tasks - len(held_out)} of {tasks.n_tasks} tasks", 1
+        mask, enough = np.isin(tasks.task, held_out), tasks.n_tasks - len(held_out) >= least
+    elif n_way is not None and len(classes) >= 2 * n_way:
+        held_out = _some(classes, fraction, n_way, rng)
+        left = f"{len(classes) - len(held_out)} of {len(classes)} classes"
+        mask, enough = np.isin(codes, held_out), len(classes) - len(held_out) >= n_way
+    else:
+        rows = [np.flatnonzero(codes == code) for code in classes]
+        held_out = [_some(r, fraction, 2, rng) for r in rows if len(r) >= 4]
+        left = "no class of 4 rows or more, so none to validate on and too few"
+        mask = np.isin(np.arange(len(codes)), np.concatenate([*held_out, []]))
+        enough = len(held_out) > 0 and np.bincount(codes[~mask]).max() > 1
+    if not enough:
+        raise ValueError(
+            f"early_stopping with validation_fraction={fraction} leaves {left} to train on. "
+            "Pass a smaller one, or early_stopping=False."
+        )
     return mask
 
 
 def _some(items, fraction, least, rng):
-    return rng.choice(items, max(least, round(fraction * len(items))), replace=False)
+    n_items = min(len(items), max(least, round(fraction * len(items))))
+    return rng.choice(items, n_items, replace=False)
 
 
 def check_classes(tasks, classes, codes):
@@ -101,9 +112,10 @@ def check_classes(tasks, classes, codes):
     for name, row in zip(tasks.names, size, strict=True):
         held = classes[row > 0]
         if len(held) < 2:
-            raise ValueError(
-                f"{name} has only the class {held[0].item()!r}; an episode needs 2 classes or more."
-            )
+            only = f"y has only 1 class, {held[0].item()!r}"
+            if not tasks.flat:
+                only = f"{name} has only the class {held[0].item()!r}"
+            raise ValueError(f"{only}; an episode needs 2 classes or more.")
         if not tasks.flat and (row == 1).any():
             label = classes[row == 1][0].item()
             raise ValueError(

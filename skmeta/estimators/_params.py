@@ -41,6 +41,8 @@ class Options(NamedTuple):
         return (value is None or isinstance(value, str)) and value in self.values
 
     def __str__(self):
+        if self.values == (None,):
+            return "None"
         return "one of {" + ", ".join(map(repr, self.values)) + "}"
 
 
@@ -104,7 +106,9 @@ CONSTRAINTS = {
     "validation_fraction": [Number(Real, 0, 1, closed=False)],
     "n_iter_no_change": [COUNT],
     "tol": [Number(Real, 0)],
+    "callbacks": [NONE, Kind(lambda v: isinstance(v, (tuple, list)), "a list of skorch callbacks")],
     "strategy": [Options(("auto", "vmap", "loop"))],
+    "device": [Kind(lambda v: isinstance(v, str | torch.device), "a str or torch.device")],
     "warm_start": [BOOLEAN],
     "verbose": [Number(Integral, 0), BOOLEAN],
     "meta_model": [NONE, Kind(lambda v: isinstance(v, torch.nn.Module), "an nn.Module")],
@@ -114,16 +118,20 @@ CONSTRAINTS = {
 
 def check_params(estimator):
     """Raise ValueError for the first parameter of ``estimator`` that is not allowed."""
+    owner = type(estimator).__name__
     for name, value in estimator.get_params(deep=False).items():
         allowed = CONSTRAINTS.get(name, [])
         if name == "meta_gradient" and hasattr(estimator, "meta_model"):
             allowed = [Options(("second_order", "first_order"))]  # the others would not train it
-        if allowed and not any(rule.allows(value) for rule in allowed):
-            words = " or ".join(str(rule) for rule in allowed)
-            raise ValueError(
-                f"The {name!r} parameter of {type(estimator).__name__} must be {words}. "
-                f"Got {value!r} instead."
-            )
+        if allowed:
+            check_value(owner, name, value, allowed)
+
+
+def check_value(owner, name, value, allowed):
+    """Raise ValueError if none of the rules ``allowed`` allows ``value`` for ``owner``'s parameter."""
+    if not any(rule.allows(value) for rule in allowed):
+        words = " or ".join(str(rule) for rule in allowed)
+        raise ValueError(f"The {name!r} parameter of {owner} must be {words}. Got {value!r} instead.")
 
 
 def check_skorch_names(estimator, names, known):

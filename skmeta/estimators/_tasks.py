@@ -41,11 +41,11 @@ def read_tasks(estimator, X, y, groups, *, reset):
     """
     if is_task_list(X):
         return _read_list(estimator, X, y, groups, reset)
-    if y is None and isinstance(X, (list, tuple)) and len(X) == 0:
-        raise ValueError("X is an empty list of tasks; at least 1 is needed.")
     X, y = check_rows(estimator, X, y, reset=reset)
     if groups is None:
         return Tasks(X, y, np.zeros(len(y), dtype=np.int64), ["X, y"], flat=True)
+    if np.ndim(groups) != 1:
+        raise ValueError(f"groups must have shape (n_rows,); got an array of shape {np.shape(groups)}.")
     groups = np.asarray(groups)
     check_consistent_length(X, groups)
     ids, task = np.unique(groups, return_inverse=True)
@@ -54,10 +54,10 @@ def read_tasks(estimator, X, y, groups, *, reset):
 
 
 def is_task_list(X):
-    """Whether ``X`` is a list of tuples of arrays, as opposed to rows."""
-    if not isinstance(X, (list, tuple)) or len(X) == 0:
-        return False
-    return all(isinstance(task, tuple) and len(task) > 0 and not np.isscalar(task[0]) for task in X)
+    """Whether ``X`` is a list, maybe empty, of tuples of arrays, as opposed to rows."""
+    return isinstance(X, (list, tuple)) and all(
+        isinstance(task, tuple) and len(task) > 0 and not np.isscalar(task[0]) for task in X
+    )
 
 
 def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=False):
@@ -68,7 +68,7 @@ def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=
             "Without y, X must be a list of tasks, each a tuple (X, y)."
         )
     try:
-        return validate_data(
+        checked = validate_data(
             estimator,
             X,
             y,
@@ -82,6 +82,15 @@ def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=
         if not where:
             raise
         raise ValueError(f"{where}{error}") from error
+    shape = tuple((checked[0] if isinstance(checked, tuple) else checked).shape[1:])
+    if reset:
+        estimator._row_shape = shape
+    elif shape != estimator._row_shape:
+        raise ValueError(
+            f"{where}X has rows of shape {shape}, but {type(estimator).__name__} was fitted on rows of "
+            f"shape {estimator._row_shape}."
+        )
+    return checked
 
 
 def _read_list(estimator, X, y, groups, reset):
@@ -91,6 +100,8 @@ def _read_list(estimator, X, y, groups, reset):
                 f"X is a list of tasks, each with its own labels, so {name} must be None; "
                 f"got {_describe(value)}."
             )
+    if len(X) == 0:
+        raise ValueError("X is an empty list of tasks; at least 1 is needed.")
     sizes = {len(task) for task in X}
     if sizes not in ({2}, {4}):
         raise ValueError(

@@ -1,5 +1,6 @@
 """From an estimator's parameters to the engine: the network, the net around it, the episodes."""
 
+import copy
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
@@ -21,24 +22,34 @@ SMALL_NETWORK = 50_000
 
 def choose_device(device):
     """``torch.device`` of a name; "auto" is CUDA, then Apple's MPS, then the CPU."""
-    if device != "auto":
-        try:
-            return torch.device(device)
-        except (RuntimeError, TypeError) as error:
-            raise ValueError(
-                f"device must be 'auto' or name a torch device. Got {device!r} instead."
-            ) from error
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"device must be 'auto' or a torch device of this machine. Got {device!r} instead: {error}"
+        ) from error
 
 
 @contextmanager
 def own_random_state(seed, device):
-    """torch's generators seeded inside, and afterwards as they were."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    """torch's generators of the CPU and the device seeded inside, and afterwards as they were."""
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(cuda):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield
+
+
+def copy_net(net, callbacks):
+    """A copy to go on training, so that the net survives a failure; the user's callbacks stay themselves."""
+    theirs = [c for item in callbacks or [] for c in (item if isinstance(item, tuple) else (item,))]
+    return copy.deepcopy(net, {id(callback): callback for callback in theirs})
 
 
 @contextmanager
@@ -120,11 +131,6 @@ def _samplers(estimator, tasks, plan, seed):
     held_out = np.zeros(len(tasks.task), dtype=bool)
     if estimator.early_stopping:
         held_out = hold_out(tasks, plan.codes, estimator.validation_fraction, plan.n_way, rng)
-        if held_out.all():
-            raise ValueError(
-                f"validation_fraction={estimator.validation_fraction} of {tasks.n_tasks} tasks "
-                "leaves none to train on."
-            )
     if tasks.given is not None:
         bounds = tasks.bounds()[:-1]
         every = np.arange(tasks.n_tasks)
