@@ -33,6 +33,7 @@ def main(args):
         # Few tasks and rows and one first-order step: more outer steps a minute count for more.
         n_query=5,
         meta_batch_size=8,
+        inner_lr=0.1,
         inner_steps=1,
         meta_gradient="first_order",
         max_iter=args.chunk,

@@ -57,7 +57,7 @@ class TAMLClassifier(MetaClassifier):
         n_way=5,
         n_shot=5,
         n_query=15,
-        inner_lr=0.1,
+        inner_lr=0.05,
         inner_steps=5,
         adapt_steps=None,
         learn_inner_lr=True,

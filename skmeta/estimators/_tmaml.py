@@ -36,7 +36,7 @@ class TMAMLClassifier(MetaClassifier):
     n_shot, n_query : int, default=5, 15
         Support and query rows of each class in an episode. Of a class with fewer than ``n_shot + 1``
         rows, half are support.
-    inner_lr : float, default=0.1
+    inner_lr : float, default=0.05
         Step size of the inner loop.
     inner_steps : int, default=5
         Steps of the inner loop while meta-training.
@@ -143,7 +143,7 @@ class TMAMLClassifier(MetaClassifier):
         n_way=5,
         n_shot=5,
         n_query=15,
-        inner_lr=0.1,
+        inner_lr=0.05,
         inner_steps=5,
         adapt_steps=None,
         learn_inner_lr=True,
