@@ -40,7 +40,7 @@ def inner_loop(loss, params, rule, n_steps, *, first_order=False):
     Parameters
     ----------
     loss : callable
-        ``loss(params)`` returns the support loss and an ``Evidence`` (without its loss).
+        ``loss(params)`` returns the support loss and an ``Evidence``.
     params : dict of str to Tensor
     rule : GradientDescent or LearnedUpdate
     n_steps : int

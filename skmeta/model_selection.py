@@ -7,10 +7,11 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import accuracy_score
 from sklearn.utils import Bunch
 
+from skmeta.estimators._adapted import adapt, last_of
 from skmeta.estimators._base import MetaEstimator
 from skmeta.estimators._episodes import check_classes, draw_episodes
 from skmeta.estimators._params import COUNT, NONE, Number, check_value
-from skmeta.estimators._tasks import read_tasks
+from skmeta.estimators._tasks import is_task_list, read_tasks
 
 
 def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, random_state=0):
@@ -19,8 +20,9 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
     Parameters
     ----------
     model : estimator
-        One of skmeta, meta-trained, which is adapted to each support set; or one of scikit-learn, a
-        clone of which is fitted on it. ``FrozenEstimator(model)`` is not refitted: the pooled baseline.
+        One of skmeta, meta-trained, or a fitted pipeline or search that ends in one, which is adapted
+        to each support set; or one of scikit-learn, a clone of which is fitted on it.
+        ``FrozenEstimator(model)`` is not refitted: the pooled baseline.
     tasks : list of tuples
         As in ``fit``. Tasks that come with a query set are one episode each, whatever ``n_episodes``.
     n_episodes : int, default=600
@@ -54,14 +56,18 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
     >>> evaluate(LogisticRegression(), scanners.test, n_episodes=2, n_shot=2).scores.shape
     (2,)
     """
-    for name, value, rule in (
-        ("n_episodes", n_episodes, Number(Integral, 2)),
-        ("n_way", n_way, Number(Integral, 2)),
-        ("n_shot", n_shot, COUNT),
-        ("n_query", n_query, COUNT),
-        ("random_state", random_state, Number(Integral, 0)),
+    for name, value, allowed in (
+        ("n_episodes", n_episodes, [Number(Integral, 2)]),
+        ("n_way", n_way, [Number(Integral, 2), NONE]),
+        ("n_shot", n_shot, [COUNT]),
+        ("n_query", n_query, [COUNT]),
+        ("random_state", random_state, [Number(Integral, 0)]),
     ):
-        check_value("evaluate", name, value, [rule, NONE] if name == "n_way" else [rule])
+        check_value("evaluate", name, value, allowed)
+    if not is_task_list(tasks):
+        raise ValueError(
+            f"tasks must be a list of tasks, each a tuple as in fit. Got {type(tasks).__name__} instead."
+        )
     checked = read_tasks(BaseEstimator(), tasks, None, None, reset=True)
     classes, codes = np.unique(checked.y, return_inverse=True)
     check_classes(checked, classes, codes)
@@ -70,12 +76,17 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
     episodes = draw_episodes(checked, codes, ids, seed=random_state, **shape)
     truth = [checked.y[query] for _, query in episodes]
     supports, queries = zip(*_rows_of(tasks, checked, ids, episodes), strict=True)
-    if isinstance(model, MetaEstimator):
-        predicted = model.predict_tasks(list(supports), list(queries))
-    else:
-        predicted = [clone(model).fit(*s).predict(q) for s, q in zip(supports, queries, strict=True)]
+    predicted = _predict_episodes(model, list(supports), list(queries))
     scores = np.array([accuracy_score(y, p) for y, p in zip(truth, predicted, strict=True)])
     return Bunch(scores=scores, mean=scores.mean(), interval=1.96 * scores.std(ddof=1) / np.sqrt(len(scores)))
+
+
+def _predict_episodes(model, supports, queries):
+    if isinstance(model, MetaEstimator):
+        return model.predict_tasks(supports, queries)
+    if isinstance(last_of(model), MetaEstimator):
+        return [adapt(model, *s).predict(q) for s, q in zip(supports, queries, strict=True)]
+    return [clone(model).fit(*s).predict(q) for s, q in zip(supports, queries, strict=True)]
 
 
 def _rows_of(tasks, checked, ids, episodes):

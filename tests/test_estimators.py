@@ -554,6 +554,24 @@ def test_score_is_the_mean_over_the_tasks_of_the_rows_that_are_not_support():
     assert score == clf.adapt(X[support], Y[support]).score(X[query], Y[query])
 
 
+@pytest.mark.filterwarnings("error")
+def test_many_classes_of_one_row_are_no_regression():
+    clf = TMAMLClassifier(**QUICK, label_space="per_task").fit(TASKS)
+    rows = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+    assert clf.adapt(rows, np.arange(30)).predict(rows).shape == (30,)
+
+
+def test_given_episodes_of_shared_labels_may_ask_for_a_class_without_support():
+    tasks = [(X[:12], y[:12], X[12:], y[12:]) for X, y in TASKS]
+    X_first, y_first = TASKS[0]
+    some = y_first == 0
+    tasks[0] = X_first[some][:4], y_first[some][:4], X_first, y_first
+    other = X_first[~some][:1], y_first[~some][:1] + 1
+    tasks[0] = (*(np.concatenate(p) for p in zip(tasks[0][:2], other, strict=True)), X_first, y_first)
+    clf = TMAMLClassifier(**QUICK, label_space="shared").fit(tasks)
+    assert np.isfinite(clf.loss_curve_).all()
+
+
 # ---- adapting
 
 
@@ -1028,7 +1046,7 @@ def test_inner_step_sizes_are_learned_or_kept(estimator):
 @pytest.mark.parametrize("meta_gradient", ["reptile", "joint"])
 def test_where_step_sizes_have_no_gradient_they_stay(meta_gradient):
     clf = TMAMLClassifier(**QUICK, meta_gradient=meta_gradient).fit(TASKS)
-    torch.testing.assert_close(clf.meta_params_["log_inner_lr"].exp(), torch.full((4,), 0.1))
+    torch.testing.assert_close(clf.meta_params_["log_inner_lr"].exp(), torch.full((4,), clf.inner_lr))
 
 
 @pytest.mark.parametrize("strategy", ["vmap", "loop"])

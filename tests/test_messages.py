@@ -13,6 +13,7 @@ import pytest
 import torch
 from made_tasks import ESTIMATORS, QUICK, make_images, make_tasks, split
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -104,8 +105,10 @@ def test_the_check_of_this_file_sees_a_change(change):
             clf.n_iter_ = 7
         elif change == "mode":
             clf.net_.module_.train()
-        elif change != "nothing":
-            getattr(clf, change)["head.bias" if change == "adapted_params_" else "log_inner_lr"][0] += 1
+        elif change == "meta_params_":
+            clf.net_.module_.log_inner_lr.data[0] += 1
+        elif change == "adapted_params_":
+            clf.adapted_params_["head.bias"][0] += 1
         raise ValueError("Bad.")
 
     if change == "nothing":
@@ -231,7 +234,8 @@ FIT = [
     Bad("groups with two axes", lambda clf: clf.fit(X, Y, groups=np.zeros((24, 2))), ValueError,
         r"groups.*\(24, 2\)|should be a 1d array.*\(24, 2\)"),
     Bad("class of the query set",
-        lambda clf: clf.fit(replaced((X, Y, X[:4], np.array([0, 1, 2, 1])), tasks=GIVEN)),
+        lambda clf: clone(clf).set_params(label_space="per_task").fit(
+            replaced((X, Y, X[:4], np.array([0, 1, 2, 1])), tasks=GIVEN)),
         ValueError, r"task 3, class 2 is in the query set but not in the support set\."),
     Bad("one class in a given support set",
         lambda clf: clf.fit(replaced((X[Y == 0], Y[Y == 0], X, Y), tasks=GIVEN)),
@@ -447,9 +451,9 @@ PARAMETERS = [
     ("factory of something else", {"module": lambda: 3}, TASKS, ValueError,
      r"module must return an nn\.Module; got int\."),
     ("module for other rows", {"module": nn.Linear(7, 2)}, TASKS, ValueError,
-     r"module failed on one row of shape \(3,\): mat1 and mat2 shapes cannot be multiplied"),
+     r"module failed on rows of shape \(3,\): mat1 and mat2 shapes cannot be multiplied"),
     ("images too small", {"module": Conv4}, [(np.zeros((4, 1, 8, 8)), [0, 1, 0, 1])] * 2, ValueError,
-     r"module failed on one row of shape \(1, 8, 8\)"),
+     r"module failed on rows of shape \(1, 8, 8\)"),
     ("linear head for per-task labels", {"head": "linear"}, PER_TASK, ValueError,
      r"head='linear' has one row for each class of a shared label space, but label_space is per_task here\. "
      r"Use head='tied' or 'prototype', or label_space='shared'\."),
@@ -464,7 +468,7 @@ PARAMETERS = [
     ("argument that a module lacks", {"module": Conv4, "module__width": 3}, IMAGES, TypeError, "'width'"),
     ("argument that an optimizer lacks", {"optimizer__speed": 3}, TASKS, TypeError, "'speed'"),
     ("no task to train on", {"early_stopping": True, "validation_fraction": 0.99}, TASKS, ValueError,
-     r"validation_fraction=0\.99 leaves 0 of 8 tasks to train on\."),
+     r"validation_fraction=0\.99 leaves 0 of 8 tasks to train on, too few\."),
     ("one given episode to stop early by", {"early_stopping": True}, GIVEN[:1], ValueError,
      "early_stopping|validation"),
 ]  # fmt: skip
@@ -521,18 +525,61 @@ def test_set_params_of_an_unknown_name():
     check_refused(clf, lambda clf: clf.set_params(**change), ValueError, "Invalid parameter 'inner_lrr'")
 
 
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"inner_lr": 0.5}, r"inner_lr must stay as it was, 0\.05; got 0\.5\."),
+        ({"inner_steps": 1}, "inner_steps must stay"),
+        ({"early_stopping": True}, "early_stopping must stay as it was, False; got True"),
+    ],
+)
+def test_a_warm_start_with_other_parameters(changed, text):
+    clf = adapted(TMAMLClassifier, warm_start=True).set_params(**changed)
+    check_refused(clf, lambda clf: clf.fit(TASKS), ValueError, text)
+
+
+@pytest.mark.parametrize(
+    ("params", "text"),
+    [
+        ({"meta_gradient": "reptile", "adapt_params": "head"}, "adapt_params must be 'all'. Got 'head'"),
+        ({"head": "tied", "task_regularizer": "theil"}, "task_regularizer='theil' has no effect"),
+    ],
+)
+def test_parameters_that_would_train_nothing(params, text):
+    check_refused(TMAMLClassifier(**params), lambda clf: clf.fit(TASKS), ValueError, text)
+
+
+class Centred(nn.Module):
+    def forward(self, x):
+        return x - x.mean(0)
+
+
+def test_a_module_that_looks_at_other_rows():
+    clf = TMAMLClassifier(Centred)
+    check_refused(clf, lambda clf: clf.fit(TASKS), ValueError, "depend on the rows beside it")
+
+
+def test_missing_labels():
+    y = np.array(["a", None] * 12, dtype=object)
+    text = "task 1: y has missing labels"
+    clf = TMAMLClassifier(**QUICK)
+    check_refused(clf, lambda clf: clf.fit([(X, y)]), ValueError, "y has missing labels")
+    fitted = adapted(TMAMLClassifier)
+    check_refused(fitted, lambda clf: clf.predict_tasks([(X, Y), (X, y)], [X, X]), ValueError, text)
+
+
 # ---- while training
 
 
 def test_steps_that_are_not_finite_are_skipped_counted_and_told():
     huge = np.float32(1e30) * TASKS[3][0], TASKS[3][1]
-    clf = TMAMLClassifier(**QUICK | {"max_iter": 40, "meta_batch_size": 1})
+    clf = TMAMLClassifier(**QUICK | {"max_iter": 150, "meta_batch_size": 1})
     with pytest.warns(
         UserWarning, match="A meta-step was not finite and was skipped; n_skipped_ counts"
     ) as told:
         clf.fit(replaced(huge))
-    assert 0 < clf.n_skipped_ < 20
-    assert clf.n_iter_ == len(clf.loss_curve_) == 40
+    assert 0 < clf.n_skipped_ < 75
+    assert clf.n_iter_ == len(clf.loss_curve_) == 150
     assert len(told) == 1
     assert all(p.isfinite().all() for p in clf.meta_params_.values())
     assert clf.adapt(X, Y).score(X, Y) > 0.5

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_tasks import QUICK, episodes_seen_by, make_tasks, split
+from made_tasks import QUICK, episodes_seen_by, flatten, make_tasks, split
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
@@ -83,6 +83,14 @@ def test_the_same_number_draws_the_same_episodes_whatever_the_model():
     with episodes_seen_by(TRAINED) as ours:
         evaluate(TRAINED, TASKS, n_episodes=12, random_state=3)
     assert same([(X, X_query) for X, _, X_query in first], [(X, X_query) for X, X_query, _ in ours])
+
+
+def test_a_fitted_pipeline_is_adapted_and_not_trained_again():
+    X, y, groups = flatten(TASKS)
+    pipe = make_pipeline(StandardScaler(), TMAMLClassifier(**QUICK)).fit(X, y, tmamlclassifier__groups=groups)
+    scaled = [(pipe[0].transform(X), y) for X, y in TASKS]
+    by_hand = evaluate(pipe[-1], scaled, n_episodes=8, n_shot=2)
+    np.testing.assert_array_equal(evaluate(pipe, TASKS, n_episodes=8, n_shot=2).scores, by_hand.scores)
 
 
 def test_two_models_can_be_paired():

@@ -11,7 +11,8 @@ from skmeta.estimators._base import MetaEstimator
 def adapt(model, X, y):
     """An adapted copy of a meta-trained model, which stays as it is.
 
-    The copy shares the meta-parameters, so a thousand copies cost a thousand adapted parameter sets.
+    The copy shares the meta-parameters until either is fitted again: a thousand copies cost a thousand
+    sets of adapted parameters.
 
     Parameters
     ----------
@@ -44,6 +45,11 @@ def adapt(model, X, y):
     >>> adapted.predict(X[:3]).shape
     (3,)
     """
+    if not isinstance(last_of(model), MetaEstimator):
+        raise TypeError(
+            "model must be an estimator of skmeta, or a fitted pipeline or search that ends in one. "
+            f"Got {type(last_of(model)).__name__} instead."
+        )
     adapted = copy.copy(model)
     if isinstance(model, MetaEstimator):
         return adapted.adapt(X, y)
@@ -53,14 +59,18 @@ def adapt(model, X, y):
         name, last = model.steps[-1]
         adapted.steps = [*model.steps[:-1], (name, adapt(last, rows, y))]
         return adapted
-    if hasattr(model, "best_estimator_"):
-        adapted.best_estimator_ = adapt(model.best_estimator_, X, y)
-        return adapted
-    if hasattr(model, "estimator") and hasattr(model, "cv"):
+    if not hasattr(model, "best_estimator_"):
         raise NotFittedError(
             f"This {type(model).__name__} has no best_estimator_ yet. Call fit, with refit, first."
         )
-    raise TypeError(
-        "model must be an estimator of skmeta, or a fitted pipeline or search that ends in one. "
-        f"Got {type(model).__name__} instead."
-    )
+    adapted.best_estimator_ = adapt(model.best_estimator_, X, y)
+    return adapted
+
+
+def last_of(model):
+    """What a pipeline or a search ends in; any other model itself."""
+    if isinstance(model, Pipeline):
+        return last_of(model.steps[-1][1])
+    if hasattr(model, "refit") and hasattr(model, "estimator"):  # a search, whatever its kind
+        return last_of(model.estimator)
+    return model

@@ -28,6 +28,9 @@ from skmeta.estimators._training import (
 # Rows predicted at once, and tasks adapted to at once: they bound the memory.
 ROWS_AT_ONCE = 4096
 TASKS_AT_ONCE = 64
+# Parameters that a warm start obeys or need not; and types of the others that are compared by value.
+MAY_CHANGE = "max_iter", "adapt_steps", "warm_start", "verbose", "random_state"
+SIMPLE = bool, int, float, str, tuple, list
 # What max_iter="auto" means. One task alone has nothing to share with others.
 STEPS_FOR_TASKS = 600
 STEPS_FOR_ONE_TASK = 20
@@ -147,6 +150,8 @@ class MetaEstimator(BaseEstimator):
         """
         check_params(self)
         resume = self.warm_start and hasattr(self, "net_")
+        if resume:
+            self._check_unchanged()
         # A copy takes what validation learns, so that bad input leaves the estimator as it was.
         probe = copy.copy(self)
         tasks = read_tasks(probe, X, y, groups, reset=not resume)
@@ -158,7 +163,7 @@ class MetaEstimator(BaseEstimator):
             )
         seed = self._seed if resume else self._draw_seed()
         first = self.n_iter_ if resume else 0
-        device = choose_device(self.device)
+        device = self.device_ if resume else choose_device(self.device)
         with own_random_state(seed + first, device):
             if resume:
                 net = copy_net(self.net_, self.callbacks)
@@ -273,7 +278,7 @@ class MetaEstimator(BaseEstimator):
     def meta_params_(self):
         """What all tasks start from: dict of parameter name to tensor."""
         self._check_meta_trained()
-        return {name: p.detach() for name, p in self.net_.module_.named_parameters()}
+        return {name: p.detach().clone() for name, p in self.net_.module_.named_parameters()}
 
     @property
     def device_(self):
@@ -295,6 +300,16 @@ class MetaEstimator(BaseEstimator):
                 "yet. Call adapt(X_support, y_support) before predict."
             )
 
+    def _check_unchanged(self):
+        for name, value in self.get_params(deep=False).items():
+            before = self._fitted_params.get(name)
+            same = value is before or (isinstance(value, SIMPLE) and value == before)
+            if name not in MAY_CHANGE and not same:
+                raise ValueError(
+                    f"With warm_start, {name} must stay as it was, {before!r}; got {value!r}. "
+                    f"Only {', '.join(MAY_CHANGE)} may change."
+                )
+
     def _draw_seed(self):
         # Without a random_state, fresh entropy rather than the global generator, which stays untouched.
         if self.random_state is None:
@@ -314,7 +329,8 @@ class MetaEstimator(BaseEstimator):
         if hasattr(probe, "feature_names_in_"):
             self.feature_names_in_ = probe.feature_names_in_
         self.net_, self._seed, self._local_labels = net, seed, plan.local_labels
-        self._label_space, self._n_way = plan.label_space, plan.n_way
+        self._label_space = plan.label_space
+        self._fitted_params = self.get_params(deep=False)
         self.n_tasks_ = tasks.n_tasks
         self.history_ = net.history
         losses = [[b["train_loss"] for b in row["batches"] if "train_loss" in b] for row in net.history]

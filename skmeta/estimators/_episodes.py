@@ -74,41 +74,43 @@ def hold_out(tasks, codes, fraction, n_way, rng):
     A single task with at least twice ``n_way`` classes gives up some of them, any other single task
     some rows of each class.
     """
-    classes = np.unique(codes)
     if tasks.n_tasks > 1 or tasks.given is not None:
-        held_out = _some(np.arange(tasks.n_tasks), fraction, 1, rng)
-        left, least = f"{tasks.n_tasks - len(held_out)} of {tasks.n_tasks} tasks", 1
-        mask, enough = np.isin(tasks.task, held_out), tasks.n_tasks - len(held_out) >= least
-    elif n_way is not None and len(classes) >= 2 * n_way:
-        held_out = _some(classes, fraction, n_way, rng)
-        left = f"{len(classes) - len(held_out)} of {len(classes)} classes"
-        mask, enough = np.isin(codes, held_out), len(classes) - len(held_out) >= n_way
-    else:
-        rows = [np.flatnonzero(codes == code) for code in classes]
-        held_out = [_some(r, fraction, 2, rng) for r in rows if len(r) >= 4]
-        left = "no class of 4 rows or more, so none to validate on and too few"
-        mask = np.isin(np.arange(len(codes)), np.concatenate([*held_out, []]))
-        enough = len(held_out) > 0 and np.bincount(codes[~mask]).max() > 1
-    if not enough:
+        held_out = _some(np.arange(tasks.n_tasks), fraction, 1, tasks.n_tasks - 1, "tasks", rng)
+        return np.isin(tasks.task, held_out)
+    classes = np.unique(codes)
+    if n_way is not None and len(classes) >= 2 * n_way:
+        return np.isin(codes, _some(classes, fraction, n_way, len(classes) - n_way, "classes", rng))
+    rows = [np.flatnonzero(codes == code) for code in classes]
+    # Two rows of a class make an episode, on either side; a smaller class is only trained on.
+    held_out = [
+        _some(r, min(fraction, 1 - 2 / len(r)), 2, len(r) - 2, "rows", rng) for r in rows if len(r) >= 4
+    ]
+    if not held_out:
+        raise ValueError("early_stopping of a single task needs a class of 4 rows or more; got none.")
+    return np.isin(np.arange(len(codes)), np.concatenate(held_out))
+
+
+def _some(items, fraction, least, most, words, rng):
+    """That fraction of the items at random, ``least`` at least; an error if it is more than ``most``."""
+    n_items = max(least, round(fraction * len(items)))
+    if n_items > most:
         raise ValueError(
-            f"early_stopping with validation_fraction={fraction} leaves {left} to train on. "
-            "Pass a smaller one, or early_stopping=False."
+            f"early_stopping with validation_fraction={fraction} leaves {max(0, len(items) - n_items)} of "
+            f"{len(items)} {words} to train on, too few. Pass a smaller one, or early_stopping=False."
         )
-    return mask
-
-
-def _some(items, fraction, least, rng):
-    n_items = min(len(items), max(least, round(fraction * len(items))))
     return rng.choice(items, n_items, replace=False)
 
 
-def check_classes(tasks, classes, codes):
-    """Raise ValueError for a task that cannot give an episode, and name it."""
+def check_classes(tasks, classes, codes, *, local=True):
+    """Raise ValueError for a task that cannot give an episode, and name it.
+
+    With ``local`` labels, a query set can hold only the classes of its support set.
+    """
     n_classes = len(classes)
     size = np.bincount(tasks.task * n_classes + codes, minlength=tasks.n_tasks * n_classes)
     size = size.reshape(tasks.n_tasks, n_classes)
     if tasks.given is not None:
-        return _check_given_classes(tasks, classes, codes)
+        return _check_given_classes(tasks, classes, codes, local)
     for name, row in zip(tasks.names, size, strict=True):
         held = classes[row > 0]
         if len(held) < 2:
@@ -129,7 +131,7 @@ def check_classes(tasks, classes, codes):
             )
 
 
-def _check_given_classes(tasks, classes, codes):
+def _check_given_classes(tasks, classes, codes, local):
     for name, (support, query) in zip(tasks.names, given_episodes(tasks, range(tasks.n_tasks)), strict=True):
         held = np.unique(codes[support])
         if len(held) < 2:
@@ -138,7 +140,7 @@ def _check_given_classes(tasks, classes, codes):
                 "an episode needs 2 classes or more."
             )
         new = np.setdiff1d(codes[query], held)
-        if len(new):
+        if local and len(new):
             raise ValueError(
                 f"{name}, class {classes[new[0]].item()!r} is in the query set but not in the support set."
             )

@@ -38,15 +38,20 @@ def make_backbone(module, input_shape, hidden_layer_sizes, kwargs):
 
 
 def count_features(backbone, input_shape):
-    """Number of features of one row, found by passing a row of zeros."""
-    # A copy, since going back from eval would also wake batch normalisation that came in eval mode.
-    evaluating = copy.deepcopy(backbone).eval()
+    """Number of features of a row, found by passing two; they must not depend on each other."""
+    rows = torch.randn(2, *input_shape)
     try:
+        # A copy, since going back from eval would also wake batch normalisation that came in eval mode.
+        evaluating = copy.deepcopy(backbone).eval()
         with torch.no_grad():
-            features = evaluating(torch.zeros(1, *input_shape))
+            features, alone = evaluating(rows).flatten(1), evaluating(rows[:1]).flatten(1)
     except Exception as error:
-        raise ValueError(f"module failed on one row of shape {tuple(input_shape)}: {error}") from error
-    return features.flatten(1).shape[1]
+        raise ValueError(f"module failed on rows of shape {tuple(input_shape)}: {error}") from error
+    if not torch.allclose(features[:1], alone, rtol=1e-3, atol=1e-4, equal_nan=True):
+        raise ValueError(
+            "module must map each row alone; its features of a row depend on the rows beside it."
+        )
+    return features.shape[1]
 
 
 def _check_no_batch_statistics(backbone):

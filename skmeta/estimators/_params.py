@@ -11,7 +11,7 @@ from skmeta.heads import HEADS
 from skmeta.inequality import INEQUALITIES
 
 # skorch's spellings that the estimators pass on, as constructor arguments and grid keys.
-SKORCH_PREFIXES = ("module__", "optimizer__", "callbacks__", "iterator_train__")
+SKORCH_PREFIXES = ("module__", "optimizer__", "callbacks__")
 
 
 class Number(NamedTuple):

@@ -1,11 +1,12 @@
 """From what users pass as tasks to flat, checked rows: the boundary where bad input is named."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils import check_consistent_length
-from sklearn.utils.multiclass import unique_labels
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import validate_data
 
 
@@ -64,7 +65,7 @@ def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=
     """``X`` (and ``y``) of one task as float32 rows, or an error that starts with ``where``."""
     if y is None:
         raise ValueError(
-            f"{type(estimator).__name__} requires y to be passed, but the target y is None. "
+            f"{where}{type(estimator).__name__} requires y to be passed, but the target y is None. "
             "Without y, X must be a list of tasks, each a tuple (X, y)."
         )
     try:
@@ -91,6 +92,16 @@ def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=
             f"shape {estimator._row_shape}."
         )
     return checked
+
+
+def check_labels(y, where=""):
+    """Raise ValueError for labels that are no classes: missing or continuous."""
+    if y.dtype == object and any(label is None or label != label for label in y):
+        raise ValueError(f"{where}y has missing labels.")
+    with warnings.catch_warnings():
+        # That many classes for so few rows are what few-shot tasks look like.
+        warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
+        check_classification_targets(y)
 
 
 def _read_list(estimator, X, y, groups, reset):
@@ -126,7 +137,9 @@ def _read_list(estimator, X, y, groups, reset):
 
 
 def _check_width(X, before, where):
-    shape = X.shape if hasattr(X, "shape") else np.shape(X)
+    if not hasattr(X, "shape"):
+        return  # check_rows tells what is wrong with nested lists
+    shape = X.shape
     expected = before[0][0].shape if before else shape
     if len(shape) > 1 and tuple(shape[1:]) != tuple(expected[1:]):
         if len(shape) == len(expected) == 2:

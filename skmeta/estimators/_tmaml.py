@@ -80,14 +80,14 @@ class TMAMLClassifier(MetaClassifier):
     device : str or torch.device, default="auto"
         ``"auto"``: CUDA, then Apple's MPS, then the CPU.
     warm_start : bool, default=False
-        Continue from the last ``fit`` with ``max_iter`` more outer steps. The network, optimizer and
-        callbacks stay the ones of the first.
+        Continue from the last ``fit`` with ``max_iter`` more outer steps. Beside it, only ``adapt_steps``
+        may have changed.
     verbose : int, default=0
         1 shows a progress bar, 2 also skorch's table.
     random_state : int, RandomState instance or None, default=None
         The same number gives the same result. Global random states are not touched.
     **kwargs
-        skorch's spellings: ``module__*``, ``optimizer__*``, ``callbacks__*``, ``iterator_train__*``.
+        skorch's spellings: ``module__*``, ``optimizer__*``, ``callbacks__*``.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class TMAMLClassifier(MetaClassifier):
     n_tasks_ : int
         Tasks that were given to ``fit``.
     n_iter_ : int
-        Outer steps made.
+        Outer steps, skipped ones included.
     n_skipped_ : int
         Outer steps that were not finite, and so not made.
     history_ : skorch History
