@@ -582,7 +582,7 @@ def test_steps_that_are_not_finite_are_skipped_counted_and_told():
     assert clf.n_iter_ == len(clf.loss_curve_) == 150
     assert len(told) == 1
     assert all(p.isfinite().all() for p in clf.meta_params_.values())
-    assert clf.adapt(X, Y).score(X, Y) > 0.5
+    assert clf.set_params(adapt_steps=50).adapt(X, Y).score(X, Y) > 0.9
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
