@@ -92,15 +92,17 @@ class _Moments:
 
     def __init__(self, step):
         grams = [_gram(step.grads[name], p, step.momentum[name]) for name, p in step.params.items()]
-        self.size = torch.stack([torch.as_tensor(step.sizes[name]).to(grams[0]) for name in step.params])
-        gram = torch.stack(grams, -1) / self.size
+        gram = torch.stack(grams, -1)
+        kind = {"dtype": gram.dtype, "device": gram.device}
+        self.size = torch.stack([torch.as_tensor(step.sizes[name], **kind) for name in step.params])
+        self.is_vector = torch.tensor([float(p.ndim <= 1) for p in step.params.values()], **kind)
+        gram = gram / self.size
         self.g_theta, self.g_m, self.mean_g, self.mean_theta = gram[0, 1], gram[0, 2], gram[0, 3], gram[1, 3]
         self.rms_g, self.rms_theta, self.rms_m = (gram[i, i].sqrt().clamp_min(TINY) for i in range(3))
 
     def features(self, step):
         """(TENSOR_FEATURES, n_tensors), logarithms scaled to the order of one."""
         ones = torch.ones_like(self.rms_g)
-        is_vector = ones.new_tensor([float(p.ndim <= 1) for p in step.params.values()])
         return torch.stack(
             [
                 self.rms_g.log() / 5,
@@ -110,7 +112,7 @@ class _Moments:
                 self.g_theta / (self.rms_g * self.rms_theta),
                 self.g_m / (self.rms_g * self.rms_m),
                 self.size.log() / 5,
-                is_vector.expand_as(ones),
+                self.is_vector.expand_as(ones),
                 step.progress * ones,
             ]
         )
