@@ -683,7 +683,7 @@ ADAPT_MODELS = [
     ("search without refit", lambda: search(refit=False).fit(TASKS), NotFittedError,
      r"This GridSearchCV has no best_estimator_ yet\. Call fit, with refit, first\."),
     ("unfitted pipeline", lambda: make_pipeline(StandardScaler(), TMAMLClassifier(**QUICK)), NotFittedError,
-     "instance is not fitted yet"),
+     "is not fitted yet"),
     ("unfitted pipeline of one step", lambda: make_pipeline(TMAMLClassifier(**QUICK)), NotFittedError,
      "is not meta-trained yet"),
     ("pipeline that ends in another", lambda: make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y),
