@@ -37,7 +37,7 @@ STEPS_FOR_ONE_TASK = 20
 
 
 class MetaEstimator(BaseEstimator):
-    """Base of the estimators; a subclass says what labels are by the methods at the end."""
+    """Base of the estimators; a subclass plans a fit, encodes labels, reads outputs and scores."""
 
     __metadata_request__fit: ClassVar = {"groups": True}
     __metadata_request__score: ClassVar = {"groups": True}
