@@ -8,12 +8,25 @@ _HOME = {
     "Conv4": "backbones",
     "MLP": "backbones",
     "TAMLClassifier": "estimators",
+    "TAMLRegressor": "estimators",
     "TMAMLClassifier": "estimators",
+    "TMAMLRegressor": "estimators",
+    "TaskList": "datasets",
     "adapt": "estimators",
     "evaluate": "model_selection",
 }
 
-__all__ = ["MLP", "Conv4", "TAMLClassifier", "TMAMLClassifier", "adapt", "evaluate"]
+__all__ = [
+    "MLP",
+    "Conv4",
+    "TAMLClassifier",
+    "TAMLRegressor",
+    "TMAMLClassifier",
+    "TMAMLRegressor",
+    "TaskList",
+    "adapt",
+    "evaluate",
+]
 
 
 def __getattr__(name):

@@ -119,20 +119,20 @@ def _fill(rows, way, exists, fill_rows, fill_way):
 
 
 class Rows:
-    """All rows of all tasks, on the device once; sparse ones are densified as they are drawn.
+    """All rows of all tasks: dense ones on the device once, others made dense as they are drawn.
 
     Parameters
     ----------
-    X : array or scipy sparse matrix, first axis ``n_rows``
+    X : array, scipy sparse matrix or anything that an int array indexes to one, first axis ``n_rows``
     device : torch.device
     """
 
     def __init__(self, X, device):
         self.device = device
-        if hasattr(X, "tocsr"):
-            self.X = X.tocsr()
-        else:  # torch takes neither negative strides nor read-only memory
+        if isinstance(X, np.ndarray):  # torch takes neither negative strides nor read-only memory
             self.X = torch.as_tensor(np.require(X, requirements="CW")).to(device)
+        else:
+            self.X = X.tocsr() if hasattr(X, "tocsr") else X
 
     @property
     def shape(self):
@@ -140,8 +140,14 @@ class Rows:
         return tuple(self.X.shape[1:])
 
     def __getitem__(self, index):
-        """Rows at an int tensor of any shape, as float32 on the device."""
+        """Rows at a slice, or at an int tensor of any shape, as float32 on the device."""
+        if isinstance(index, slice):
+            return self._dense(self.X[index])
         if isinstance(self.X, torch.Tensor):
             return self.X[index.to(self.device)].float()
-        dense = torch.from_numpy(self.X[index.flatten().numpy()].toarray())
-        return dense.to(self.device).float().reshape(*index.shape, -1)
+        return self._dense(self.X[index.flatten().numpy()]).reshape(*index.shape, *self.shape)
+
+    def _dense(self, rows):
+        if not isinstance(rows, torch.Tensor):
+            rows = torch.from_numpy(rows.toarray() if hasattr(rows, "toarray") else rows)
+        return rows.to(self.device).float()

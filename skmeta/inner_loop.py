@@ -39,8 +39,9 @@ def inner_loop(loss, params, rule, n_steps, *, first_order=False):
 
     Parameters
     ----------
-    loss : callable
-        ``loss(params)`` returns the support loss and an ``Evidence``.
+    loss : callable, or list of (float, callable)
+        ``loss(params)`` returns the support loss and an ``Evidence``. A list splits a large support set:
+        the loss is the sum of the parts' by these shares, and one part is in memory at a time.
     params : dict of str to Tensor
     rule : GradientDescent or LearnedUpdate
     n_steps : int
@@ -52,13 +53,28 @@ def inner_loop(loss, params, rule, n_steps, *, first_order=False):
     dict of str to Tensor
         Adapted; the input is unchanged.
     """
-    gradient = grad(loss, has_aux=True)
+    gradient = grad(loss, has_aux=True) if callable(loss) else _gradient_of_parts(loss)
     state = rule.start(params)
     for _ in range(n_steps):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not first_order):
             grads, evidence = gradient(params)
         params, state = rule.step(params, grads, evidence, state)
     return params
+
+
+def _gradient_of_parts(parts):
+    def gradient(params):
+        total = {name: torch.zeros_like(p) for name, p in params.items()}
+        seen = []
+        for share, loss in parts:
+            grads, evidence = grad(loss, has_aux=True)(params)
+            total = {name: g + share * grads[name] for name, g in total.items()}
+            seen.append(evidence)
+        outputs, y, weight = (torch.cat(values) for values in list(zip(*seen, strict=True))[:3])
+        value = sum(share * evidence.loss for (share, _), evidence in zip(parts, seen, strict=True))
+        return total, Evidence(outputs, y, weight, seen[0].n_way, value)
+
+    return gradient
 
 
 class GradientDescent:

@@ -22,6 +22,11 @@ def accuracy(outputs, y, weight):
     return weighted_mean((outputs.argmax(-1) == y).to(weight.dtype), weight)
 
 
+def explained_variance(outputs, y, weight):
+    """1 - squared error: R² of one task whose targets have a variance of one."""
+    return 1 - squared_error(outputs, y, weight)
+
+
 def weighted_mean(values, weight):
     """Mean of ``values`` with ``weight``, both ``(n_rows,)``; a row of weight zero is not looked at."""
     kept = torch.where(weight > 0, values, 0.0)

@@ -12,7 +12,7 @@ import skmeta
 SOURCE = Path(skmeta.__file__).parent
 
 ROWS = [
-    {"episodes", "inequality", "backbones"},
+    {"episodes", "inequality", "backbones", "targets"},
     {"inner_loop", "heads", "losses"},
     {"meta_models", "datasets"},
     {"engine"},

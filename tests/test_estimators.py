@@ -23,7 +23,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skmeta import Conv4, TAMLClassifier, TMAMLClassifier
-from skmeta.estimators import _base
+from skmeta.estimators import _base, _inference
 from skmeta.meta_models import BasisMetaModel
 
 TASKS = make_tasks(8)
@@ -493,7 +493,7 @@ def test_a_row_alone_is_predicted_as_among_others(estimator):
 def test_many_rows_are_predicted_in_parts(monkeypatch):
     clf = TMAMLClassifier(**QUICK).fit(X, Y)
     whole = clf.predict_proba(X)
-    monkeypatch.setattr(_base, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(_inference, "ROWS_AT_ONCE", 5)
     np.testing.assert_allclose(clf.predict_proba(X), whole, rtol=1e-12)
 
 
@@ -503,7 +503,7 @@ def test_many_rows_are_predicted_in_parts(monkeypatch):
 )
 @each_estimator
 def test_predict_tasks_equals_adapt_and_predict_one_by_one(estimator, tasks, at_once, monkeypatch):
-    monkeypatch.setattr(_base, "TASKS_AT_ONCE", at_once)
+    monkeypatch.setattr(_inference, "TASKS_AT_ONCE", at_once)
     clf = estimator(**QUICK | {"max_iter": 20}, adapt_steps=3).fit(tasks)
     supports = [(X[: 6 + i], y[: 6 + i]) for i, (X, y) in enumerate(tasks)]
     queries = [X[-1 - 2 * i :] for i, (X, _) in enumerate(tasks)]
@@ -527,7 +527,7 @@ def test_batched_tasks_give_the_same_numbers_as_single_ones(estimator):
 
 @each_estimator
 def test_the_number_of_a_bad_task_counts_over_all_parts(estimator, monkeypatch):
-    monkeypatch.setattr(_base, "TASKS_AT_ONCE", 3)
+    monkeypatch.setattr(_inference, "TASKS_AT_ONCE", 3)
     clf = estimator(**QUICK).fit(TASKS)
     with pytest.raises(ValueError, match="task 4: X has 2 features"):
         clf.predict_tasks(TASKS, [X] * 4 + [X[:, :2]] + [X] * 3)

@@ -23,11 +23,16 @@ class EpisodeSource(Dataset):
         Meta-batch ``step`` depends on ``seed + step`` alone, so a run can be resumed.
     steps : range, default=range(0)
         The meta-batches to draw.
+    scaler : TargetScaler, default=None
+        Brings the values of an episode to the order of one, by its support set.
+    spread : Tensor of shape (n_rows, n_outputs), default=None
+        Scale of each row's task, the unit of the errors in its query set: a support set whose targets
+        happen to be much closer to each other than the task's would else count far too much.
     """
 
-    def __init__(self, rows, targets, sampler=None, seed=0, steps=range(0)):
+    def __init__(self, rows, targets, sampler=None, seed=0, steps=range(0), *, scaler=None, spread=None):
         self.rows, self.targets, self.sampler, self.seed = rows, targets, sampler, seed
-        self.steps = steps
+        self.steps, self.scaler, self.spread = steps, scaler, spread
 
     def __len__(self):
         return self.sampler.n_tasks
@@ -42,30 +47,38 @@ class EpisodeSource(Dataset):
     def batch(self, draw):
         """``(inputs, target)``: arguments of ``MetaLearner.forward`` and of the objective."""
         device = self.rows.device
-        inputs = {
+        support_y = self._labels(draw.support, draw.support_way)
+        query_y = self._labels(draw.query, draw.query_way)
+        inputs = {}
+        if self.targets is None:
+            inputs["class_mask"] = draw.class_mask.to(device)
+        if self.scaler is not None:
+            level, scale = torch.vmap(self.scaler)(support_y, draw.support_weight)
+            spread = self.spread[draw.support[:, 0]]
+            support_y = ((support_y - level[:, None]) / scale[:, None]).float()
+            query_y = ((query_y - level[:, None]) / spread[:, None]).float()
+            inputs["output_scale"] = (scale / spread).float().to(device)
+        inputs |= {
             "support_x": self.rows[draw.support],
-            "support_y": self._labels(draw.support, draw.support_way),
+            "support_y": support_y.to(device),
             "support_weight": draw.support_weight.to(device),
             "query_x": self.rows[draw.query],
         }
-        if self.targets is None:
-            inputs["class_mask"] = draw.class_mask.to(device)
-        query_y = self._labels(draw.query, draw.query_way)
-        return inputs, {"query_y": query_y, "query_weight": draw.query_weight.to(device)}
+        return inputs, {"query_y": query_y.to(device), "query_weight": draw.query_weight.to(device)}
 
     def _labels(self, index, way):
-        labels = way if self.targets is None else self.targets[index]
-        return labels.to(self.rows.device)
+        return way if self.targets is None else self.targets[index]
 
 
 class MetaBatches:
     """skorch iterator over meta-batches: an epoch goes on where the one before it stopped."""
 
-    def __init__(self, source, batch_size):
+    def __init__(self, source, batch_size, steps_per_epoch=STEPS_PER_EPOCH):
         self.source, self.batch_size, self.steps = source, batch_size, iter(source.steps)
+        self.steps_per_epoch = steps_per_epoch
 
     def __iter__(self):
-        for step in islice(self.steps, STEPS_PER_EPOCH):
+        for step in islice(self.steps, self.steps_per_epoch):
             yield self.source.meta_batch(step, self.batch_size)
 
 

@@ -1,6 +1,7 @@
 """The module that runs the inner loop of each task of a meta-batch."""
 
 from functools import partial
+from threading import Lock
 
 import torch
 from torch import nn
@@ -11,6 +12,10 @@ from skmeta.inner_loop import Evidence, GradientDescent, LearnedUpdate, inner_lo
 
 # Logit of a class that an episode does not hold: finite, so that 0 * logit stays 0.
 ABSENT = -1e9
+# One part, for a support set that is in memory at once.
+ALL_ROWS = (slice(None),)
+# functional_call lends the module other tensors while it runs: two threads must not do so at once.
+SWAP = Lock()
 
 
 class MetaLearner(nn.Module):
@@ -60,21 +65,36 @@ class MetaLearner(nn.Module):
         log_lr = torch.full((len(self.adapted),), float(inner_lr)).log()
         self.log_inner_lr = nn.Parameter(log_lr, requires_grad=learn_inner_lr)
 
-    def forward(self, support_x, support_y, support_weight, query_x, class_mask=None, n_steps=None):
+    def forward(
+        self,
+        support_x,
+        support_y,
+        support_weight,
+        query_x,
+        class_mask=None,
+        output_scale=None,
+        n_steps=None,
+    ):
         """Adapt to the tasks of a meta-batch and predict their query rows.
 
-        ``n_steps`` is the number of inner steps; None takes the one to train or to validate with.
+        ``n_steps`` is the number of inner steps; None takes the one to train or to validate with. Outputs
+        are multiplied by ``output_scale``, shape ``(n_tasks, n_outputs)``, where given.
         Returns a dict of tensors whose first axis is ``n_tasks``: ``outputs`` and, where wanted,
         ``initial_outputs`` and Reptile's direction as a product whose gradient it is.
         """
         n_steps = self._n_steps() if n_steps is None else n_steps
-        tensors = support_x, support_y, support_weight, class_mask, query_x
+        tensors = support_x, support_y, support_weight, class_mask, query_x, output_scale
         return over_tasks(partial(self._forward_task, n_steps), self.chosen_strategy())(*tensors)
 
-    def adapt_task(self, support_x, support_y, support_weight, class_mask=None, *, n_steps):
-        """Adapted parameters of one task: dict of str to Tensor."""
+    def adapt_task(self, support_x, support_y, support_weight, class_mask=None, *, n_steps, at_once=None):
+        """Adapted parameters of one task: dict of str to Tensor.
+
+        ``support_x`` is a tensor or ``Rows``; ``at_once`` of its rows are in memory at a time.
+        """
         support = support_x, support_y, support_weight, class_mask
-        return self._adapt(self.start(*support), *support, n_steps)
+        n = len(support_y)
+        parts = [slice(first, first + (at_once or n)) for first in range(0, n, at_once or n)]
+        return self._adapt(self.start(*support, parts), *support, n_steps, parts)
 
     def train(self, mode=True):
         """Training mode, except for batch normalisation with trained statistics, which keeps them."""
@@ -84,10 +104,12 @@ class MetaLearner(nn.Module):
                 layer.eval()
         return self
 
-    def start(self, support_x, support_y, support_weight, class_mask=None):
+    def start(self, support_x, support_y, support_weight, class_mask=None, parts=ALL_ROWS):
         """Parameters of one task before its inner loop: the backbone's, and the head's for it."""
         params = {f"backbone.{name}": p for name, p in self.backbone.named_parameters()}
-        features = self.features(params, support_x) if self.head.reads_support else None
+        features = None
+        if self.head.reads_support:
+            features = torch.cat([self.features(params, support_x[part]) for part in parts])
         n_way = None if class_mask is None else class_mask.shape[-1]
         head = self.head(features, support_y, support_weight, n_way)
         if class_mask is not None:  # rows of classes that the task lacks count nowhere
@@ -99,13 +121,15 @@ class MetaLearner(nn.Module):
         own = {
             name.removeprefix("backbone."): p for name, p in params.items() if name.startswith("backbone.")
         }
-        return functional_call(self.backbone, own, (x,)).flatten(1)
+        with SWAP:
+            return functional_call(self.backbone, own, (x,)).flatten(1)
 
-    def outputs(self, params, x, class_mask=None):
+    def outputs(self, params, x, class_mask=None, output_scale=None):
         """Logits or predictions ``(n_rows, n_outputs)`` of one task's rows."""
-        return _head_outputs(params, self.features(params, x), class_mask)
+        outputs = _head_outputs(params, self.features(params, x), class_mask)
+        return outputs if output_scale is None else outputs * output_scale
 
-    def _forward_task(self, n_steps, support_x, support_y, support_weight, class_mask, query_x):
+    def _forward_task(self, n_steps, support_x, support_y, support_weight, class_mask, query_x, output_scale):
         support = support_x, support_y, support_weight, class_mask
         start = self.start(*support)
         adapted = self._adapt(start, *support, n_steps)
@@ -116,27 +140,34 @@ class MetaLearner(nn.Module):
             )
             adapted = {name: p.detach() for name, p in adapted.items()}
         if self.keep_initial:
-            outcome["initial_outputs"] = self.outputs(start, query_x, class_mask)
-        return outcome | {"outputs": self.outputs(adapted, query_x, class_mask)}
+            outcome["initial_outputs"] = self.outputs(start, query_x, class_mask, output_scale)
+        return outcome | {"outputs": self.outputs(adapted, query_x, class_mask, output_scale)}
 
-    def support_loss(self, start, support_x, support_y, support_weight, class_mask=None):
-        """The function of the changing parameters that the inner loop descends."""
+    def support_loss(self, start, support_x, support_y, support_weight, class_mask=None, part=slice(None)):
+        """The function of the changing parameters that the inner loop descends, of a part of the rows."""
         head_only = all(name.startswith("head.") for name in self.adapted)
         # When only the head adapts, the features are the same at every step.
-        features = self.features(start, support_x) if head_only else None
+        features = self.features(start, support_x[part]) if head_only else None
+        y, weight = support_y[part], support_weight[part]
         n_way = support_weight.new_ones(()) if class_mask is None else class_mask.sum()
 
         def loss(params):
             params = start | params
-            x = self.features(params, support_x) if features is None else features
+            x = self.features(params, support_x[part]) if features is None else features
             outputs = _head_outputs(params, x, class_mask)
-            value = self.loss(outputs, support_y, support_weight)
-            return value, Evidence(outputs, support_y, support_weight, n_way, value)
+            value = self.loss(outputs, y, weight)
+            return value, Evidence(outputs, y, weight, n_way, value)
 
         return loss
 
-    def _adapt(self, start, support_x, support_y, support_weight, class_mask, n_steps):
-        loss = self.support_loss(start, support_x, support_y, support_weight, class_mask)
+    def _adapt(self, start, support_x, support_y, support_weight, class_mask, n_steps, parts=ALL_ROWS):
+        support = support_x, support_y, support_weight, class_mask
+        losses = [self.support_loss(start, *support, part) for part in parts]
+        if len(parts) == 1:
+            loss = losses[0]
+        else:
+            shares = [support_weight[part].sum() / support_weight.sum() for part in parts]
+            loss = list(zip(shares, losses, strict=True))
         changing = {name: start[name] for name in self.adapted}
         first_order = self.meta_gradient != "second_order"
         adapted = inner_loop(

@@ -119,8 +119,9 @@ def make_net(
 def train(net, source, validation=None):
     """Run the outer steps of ``source``; Ctrl-C ends them early and keeps what was learned."""
     net.set_params(train_split=None if validation is None else predefined_split(validation))
+    steps_per_epoch = net.get_params_for("iterator_train").get("steps_per_epoch", STEPS_PER_EPOCH)
     try:
-        net.partial_fit(source, y=None, epochs=-(-len(source.steps) // STEPS_PER_EPOCH))
+        net.partial_fit(source, y=None, epochs=-(-len(source.steps) // steps_per_epoch))
     finally:
         net.set_params(train_split=None)  # the validation rows need not live as long as the net
 

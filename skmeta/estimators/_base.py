@@ -6,16 +6,14 @@ import secrets
 from typing import ClassVar
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
-from skmeta.backbones import MLP
-from skmeta.engine import EpisodeSource, settle, train
-from skmeta.episodes import Rows, fixed_draw
+from skmeta.engine import settle, train
+from skmeta.estimators._inference import Support, adapt_net, outputs_of_rows, outputs_of_tasks
 from skmeta.estimators._params import SKORCH_PREFIXES, check_params, check_skorch_names
-from skmeta.estimators._tasks import check_rows, concatenate_rows, is_task_list, read_tasks
+from skmeta.estimators._tasks import check_rows, is_task_list, read_tasks
 from skmeta.estimators._training import (
     choose_device,
     copy_net,
@@ -25,9 +23,6 @@ from skmeta.estimators._training import (
     own_random_state,
 )
 
-# Rows predicted at once, and tasks adapted to at once: they bound the memory.
-ROWS_AT_ONCE = 4096
-TASKS_AT_ONCE = 64
 # Parameters that a warm start obeys or need not; and types of the others that are compared by value.
 MAY_CHANGE = "max_iter", "adapt_steps", "warm_start", "verbose", "random_state"
 SIMPLE = bool, int, float, str, tuple, list
@@ -42,6 +37,7 @@ class MetaEstimator(BaseEstimator):
     __metadata_request__fit: ClassVar = {"groups": True}
     __metadata_request__score: ClassVar = {"groups": True}
     _skorch_params: ClassVar = {}
+    _least_to_score = 1
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -156,11 +152,8 @@ class MetaEstimator(BaseEstimator):
         probe = copy.copy(self)
         tasks = read_tasks(probe, X, y, groups, reset=not resume)
         plan = self._make_plan(tasks)
-        if resume and not np.array_equal(plan.label_space, self._label_space):
-            raise ValueError(
-                f"With warm_start, the tasks must have the classes of the last fit, {self._label_space}; "
-                f"got {plan.label_space}. None stands for a per-task label space."
-            )
+        if resume:
+            self._continue_plan(plan, tasks)
         seed = self._seed if resume else self._draw_seed()
         first = self.n_iter_ if resume else 0
         device = self.device_ if resume else choose_device(self.device)
@@ -219,10 +212,9 @@ class MetaEstimator(BaseEstimator):
         checked = []
         for i, ((X, y), X_query) in enumerate(zip(supports, X_queries, strict=True)):
             where = f"task {i}: "
-            X, y = check_rows(self, X, y, where=where)
-            X_query = check_rows(self, X_query, where=where, empty=True)
-            checked.append((X, *self._encode_support(y, where)[:2], X_query))
-        return self._predict_tasks(checked)
+            support = self._support(*check_rows(self, X, y, where=where), where)
+            checked.append((support, check_rows(self, X_query, where=where, empty=True)))
+        return list(self._predict_tasks(checked))
 
     def score(self, X, y=None, sample_weight=None, *, groups=None):
         """Mean score of tasks after adapting to each one's support set, or of rows of the adapted task.
@@ -248,15 +240,16 @@ class MetaEstimator(BaseEstimator):
         tasks = read_tasks(self, X, y, groups, reset=False)
         episodes = self._split_for_score(tasks)
         for name, (_, query) in zip(tasks.names, episodes, strict=True):
-            if len(query) == 0:
-                raise ValueError(f"{name} has no row left to score beside its support set.")
-        predicted = self._predict_tasks(
-            [
-                (tasks.X[s], *self._encode_support(tasks.y[s], f"{tasks.names[task]}: ")[:2], tasks.X[q])
-                for task, (s, q) in enumerate(episodes)
-            ]
+            if len(query) < self._least_to_score:
+                raise ValueError(
+                    f"{name} has {len(query)} rows left to score beside its support set; "
+                    f"{self._least_to_score} or more are needed."
+                )
+        supports_and_queries = (
+            (self._support(tasks.X[s], tasks.y[s], f"{name}: "), tasks.X[q])
+            for name, (s, q) in zip(tasks.names, episodes, strict=True)
         )
-        pairs = zip(episodes, predicted, strict=True)
+        pairs = zip(episodes, self._predict_tasks(supports_and_queries), strict=True)
         return float(np.mean([self._metric(tasks.y[q], p) for (_, q), p in pairs]))
 
     def __sklearn_is_fitted__(self):
@@ -328,8 +321,8 @@ class MetaEstimator(BaseEstimator):
         self.n_features_in_, self._row_shape = probe.n_features_in_, probe._row_shape
         if hasattr(probe, "feature_names_in_"):
             self.feature_names_in_ = probe.feature_names_in_
-        self.net_, self._seed, self._local_labels = net, seed, plan.local_labels
-        self._label_space = plan.label_space
+        self.net_, self._seed = net, seed
+        self._keep_plan(plan, tasks)
         self._fitted_params = self.get_params(deep=False)
         self.n_tasks_ = tasks.n_tasks
         self.history_ = net.history
@@ -342,61 +335,32 @@ class MetaEstimator(BaseEstimator):
             self._adapt(tasks.X, tasks.y)
 
     def _adapt(self, X, y):
-        learner, device = self.net_.module_, self.device_
-        classes, targets, class_mask = self._encode_support(y)
-        support = Rows(X, device)[torch.arange(len(y))], targets.to(device), torch.ones(len(y), device=device)
-        class_mask = None if class_mask is None else class_mask.to(device)
-        with torch.no_grad():
-            params = learner.adapt_task(*support, class_mask, n_steps=self._n_adapt_steps())
-        self.adapted_params_ = {name: p.detach().clone() for name, p in params.items()}
-        self._set_task(classes)
+        support = self._support(X, y)
+        self.adapted_params_ = adapt_net(self.net_, support, self._n_adapt_steps())
+        self._set_task(support.decoder)
+
+    def _support(self, X, y, where=""):
+        return Support(X, *self._encode_support(y, where))
 
     def _n_adapt_steps(self):
         return self.inner_steps if self.adapt_steps is None else self.adapt_steps
 
     def _outputs(self, X):
-        """Logits or predictions of the adapted task's rows, an array of shape (n_rows, n_outputs)."""
+        """Logits or scaled targets of the adapted task's rows, an array of shape (n_rows, n_outputs)."""
         self._check_adapted()
-        X = check_rows(self, X)
-        learner, device = self.net_.module_, self.device_
-        # A float32 product depends on how many rows it has, so a row alone would differ from the same
-        # row among others; for the default network, doubles cost little.
-        double = isinstance(learner.backbone, MLP) and device.type != "mps"
-        dtype = torch.float64 if double else torch.float32
-        params = {name: p.to(device, dtype) for name, p in self.adapted_params_.items()}
-        rows = Rows(X, device)
-        with torch.no_grad():
-            parts = [
-                learner.outputs(params, rows[index].to(dtype)).cpu()
-                for index in torch.arange(X.shape[0]).split(ROWS_AT_ONCE)
-            ]
-        return torch.cat(parts).double().numpy()
+        return outputs_of_rows(self.net_, self.adapted_params_, check_rows(self, X, empty=True))
 
     def _predict_tasks(self, tasks):
-        """Predictions of each of ``tasks``, checked ``(X_support, classes, codes, X_query)``."""
-        predictions = []
-        for first in range(0, len(tasks), TASKS_AT_ONCE):
-            chunk = tasks[first : first + TASKS_AT_ONCE]
-            outputs = self._outputs_of_tasks(chunk)
-            predictions += [
-                self._decide(out[: X_query.shape[0]], classes)
-                for out, (_, classes, _, X_query) in zip(outputs, chunk, strict=True)
-            ]
-        return predictions
+        """Predictions for each of ``tasks``, pairs of a ``Support`` and checked query rows."""
+        answers = outputs_of_tasks(self.net_, tasks, self._n_adapt_steps())
+        return (self._decide(outputs, decoder) for outputs, decoder in answers)
 
-    def _outputs_of_tasks(self, tasks):
-        """Outputs ``(n_tasks, n_query, n_outputs)``, padded to the largest query set."""
-        parts, targets, episodes, end = [], [], [], 0
-        for X, _, y, X_query in tasks:
-            no_y = y.new_zeros(X_query.shape[0])
-            rows = torch.arange(end, end + len(y) + len(no_y))
-            end += len(rows)
-            episodes.append((rows[: len(y)], y, rows[len(y) :], no_y))
-            parts += [X, X_query]
-            targets += [y, no_y]
-        rows = Rows(concatenate_rows(parts), self.device_)
-        source = EpisodeSource(rows, None if self._local_labels else torch.cat(targets))
-        inputs, _ = source.batch(fixed_draw(episodes))
-        with torch.no_grad():
-            outputs = self.net_.module_(**inputs, n_steps=self._n_adapt_steps())["outputs"]
-        return outputs.cpu().double().numpy()
+    def _check_combination(self):
+        if self.meta_gradient == "reptile" and self.adapt_params != "all":
+            raise ValueError(
+                "meta_gradient='reptile' trains only what the inner loop changes, so adapt_params must be "
+                f"'all'. Got {self.adapt_params!r} instead."
+            )
+
+    def _make_meta_model(self):
+        return None

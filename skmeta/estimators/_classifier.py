@@ -36,17 +36,15 @@ class ClassPlan:
 
     loss = staticmethod(losses.cross_entropy)
     score = staticmethod(losses.accuracy)
-
-    @property
-    def local_labels(self):
-        return self.label_space is None
+    scaler = spread = None
 
     @property
     def targets(self):
-        return torch.as_tensor(self.codes)
+        """Class numbers, or None if an episode numbers its own."""
+        return None if self.label_space is None else torch.as_tensor(self.codes)
 
     def make_head(self, n_features):
-        if self.local_labels:
+        if self.label_space is None:
             return HEADS[self.head](n_features)
         return LinearHead(n_features, len(self.label_space))
 
@@ -101,7 +99,8 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         head = self.head
         if head == "auto":
             head = "linear" if shared else PER_TASK_HEAD
-        self._check_combination(head, shared)
+        self._check_combination()
+        self._check_head(head, shared)
         check_classes(tasks, classes, codes, local=head != "linear")
         return ClassPlan(
             codes=codes,
@@ -111,7 +110,17 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             one_task=shared and tasks.n_tasks == 1,
         )
 
-    def _check_combination(self, head, shared):
+    def _continue_plan(self, plan, tasks):
+        if not np.array_equal(plan.label_space, self._label_space):
+            raise ValueError(
+                f"With warm_start, the tasks must have the classes of the last fit, {self._label_space}; "
+                f"got {plan.label_space}. None stands for a per-task label space."
+            )
+
+    def _keep_plan(self, plan, tasks):
+        self._label_space = plan.label_space
+
+    def _check_head(self, head, shared):
         if head == "linear" and not shared:
             raise ValueError(
                 "head='linear' has one row for each class of a shared label space, but label_space is "
@@ -127,11 +136,6 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
                 "head='tied' starts all classes alike, so the task losses before adaptation are the same, "
                 f"and task_regularizer={self.task_regularizer!r} has no effect. Use head='prototype'."
             )
-        if self.meta_gradient == "reptile" and self.adapt_params != "all":
-            raise ValueError(
-                "meta_gradient='reptile' trains only what the inner loop changes, so adapt_params must be "
-                f"'all'. Got {self.adapt_params!r} instead."
-            )
 
     def _is_shared(self, tasks, codes, n_classes):
         if self.label_space != "auto":
@@ -142,7 +146,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         return np.bincount(held).max() == n_classes
 
     def _encode_support(self, y, where=""):
-        """Classes of a task, the number of each support row's, and the mask of classes or None."""
+        """Number of each support row's class, the mask of classes or None, and the classes of the task."""
         check_labels(y, where)
         if self._label_space is not None:
             unknown = np.setdiff1d(y, self._label_space)
@@ -152,13 +156,13 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
                     "label space only known classes can be adapted to; fit with label_space='per_task' "
                     "for new ones."
                 )
-            return self._label_space, torch.as_tensor(np.searchsorted(self._label_space, y)), None
+            return torch.as_tensor(np.searchsorted(self._label_space, y)), None, self._label_space
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(
                 f"{where}y has only the class {classes[0].item()!r}; a task needs 2 classes or more."
             )
-        return classes, torch.as_tensor(codes), torch.ones(len(classes), dtype=torch.bool)
+        return torch.as_tensor(codes), torch.ones(len(classes), dtype=torch.bool), classes
 
     def _set_task(self, classes):
         self.classes_ = classes
@@ -184,6 +188,3 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
 
     def _metric(self, y, predicted):
         return accuracy_score(y, predicted)
-
-    def _make_meta_model(self):
-        return None

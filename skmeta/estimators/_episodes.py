@@ -101,6 +101,18 @@ def _some(items, fraction, least, most, words, rng):
     return rng.choice(items, n_items, replace=False)
 
 
+def check_sizes(tasks):
+    """Raise ValueError for a task of a regression that cannot give an episode, and name it."""
+    if tasks.given is not None:
+        return  # one row on either side is enough, and no part is empty
+    for name, n_rows in zip(tasks.names, np.diff(tasks.bounds()), strict=True):
+        if n_rows < 2:
+            has = "X, y have n_samples=1" if tasks.flat else f"{name} has 1 row"
+            raise ValueError(
+                f"{has}; an episode needs 2 or more, one for the support set and one for the query set."
+            )
+
+
 def check_classes(tasks, classes, codes, *, local=True):
     """Raise ValueError for a task that cannot give an episode, and name it.
 

@@ -3,6 +3,7 @@
 import copy
 
 from skmeta.estimators._classifier import MetaClassifier
+from skmeta.estimators._regressor import MetaRegressor
 from skmeta.meta_models import BasisMetaModel
 
 
@@ -119,4 +120,111 @@ class TAMLClassifier(MetaClassifier):
         self.meta_model_lr = meta_model_lr
 
     def _make_meta_model(self):
-        return BasisMetaModel() if self.meta_model is None else copy.deepcopy(self.meta_model)
+        return _copy_or_default(self.meta_model)
+
+
+class TAMLRegressor(MetaRegressor):
+    """Few-shot regressor that meta-learns an initialisation and an update rule (TAML).
+
+    To ``TMAMLRegressor`` what ``TAMLClassifier`` is to ``TMAMLClassifier``.
+
+    Parameters
+    ----------
+    meta_model, meta_model_lr, meta_gradient
+        As in ``TAMLClassifier``.
+    module, hidden_layer_sizes, n_shot, n_query, inner_lr, inner_steps, adapt_steps, learn_inner_lr, \
+    adapt_params, task_regularizer, regularizer_weight, optimizer, outer_lr, max_iter, meta_batch_size, \
+    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, strategy, device, warm_start, \
+    verbose, random_state, **kwargs
+        As in ``TMAMLRegressor``, with the same defaults, attributes and errors.
+
+    References
+    ----------
+    S. Baik et al., Meta-Learning with Adaptive Hyperparameters, NeurIPS 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmeta import TAMLRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> tasks = []
+    >>> for slope in rng.normal(size=20):
+    ...     X = rng.uniform(-1, 1, size=(20, 1))
+    ...     tasks.append((X, slope * X[:, 0]))
+    >>> reg = TAMLRegressor(max_iter=10, random_state=0).fit(tasks[:-1])
+    >>> X, y = tasks[-1]
+    >>> reg.adapt(X[:5], y[:5]).predict(X[5:]).shape
+    (15,)
+    """
+
+    def __init__(
+        self,
+        module=None,
+        *,
+        hidden_layer_sizes=(64, 64),
+        n_shot=5,
+        n_query=15,
+        inner_lr=0.05,
+        inner_steps=5,
+        adapt_steps=None,
+        learn_inner_lr=True,
+        adapt_params="all",
+        meta_model=None,
+        meta_model_lr=0.1,
+        meta_gradient="second_order",
+        task_regularizer=None,
+        regularizer_weight=0.1,
+        optimizer="adam",
+        outer_lr=2e-3,
+        max_iter="auto",
+        meta_batch_size=16,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        callbacks=None,
+        strategy="auto",
+        device="auto",
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        **kwargs,
+    ):
+        super().__init__(
+            module=module,
+            hidden_layer_sizes=hidden_layer_sizes,
+            n_shot=n_shot,
+            n_query=n_query,
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            adapt_steps=adapt_steps,
+            learn_inner_lr=learn_inner_lr,
+            adapt_params=adapt_params,
+            meta_gradient=meta_gradient,
+            task_regularizer=task_regularizer,
+            regularizer_weight=regularizer_weight,
+            optimizer=optimizer,
+            outer_lr=outer_lr,
+            max_iter=max_iter,
+            meta_batch_size=meta_batch_size,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            callbacks=callbacks,
+            strategy=strategy,
+            device=device,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+            **kwargs,
+        )
+        self.meta_model = meta_model
+        self.meta_model_lr = meta_model_lr
+
+    def _make_meta_model(self):
+        return _copy_or_default(self.meta_model)
+
+
+def _copy_or_default(meta_model):
+    return BasisMetaModel() if meta_model is None else copy.deepcopy(meta_model)

@@ -5,18 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+from sklearn.base import is_regressor
 from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import validate_data
+
+from skmeta.datasets import TaskList
 
 
 @dataclass
 class Tasks:
     """Rows of all tasks, one after another.
 
-    ``task`` holds the number of each row's task. ``given`` holds, for tasks that come with their own
-    query set, how many of a task's rows are its support set, else None. ``flat`` says that ``X, y``
-    came without groups.
+    ``X`` is an array, a CSR matrix or ``LoadedRows``. ``task`` holds the number of each row's task.
+    ``given`` holds, for tasks that come with their own query set, how many of a task's rows are its
+    support set, else None. ``flat`` says that ``X, y`` came without groups.
     """
 
     X: object
@@ -56,8 +59,9 @@ def read_tasks(estimator, X, y, groups, *, reset):
 
 def is_task_list(X):
     """Whether ``X`` is a list, maybe empty, of tuples of arrays, as opposed to rows."""
-    return isinstance(X, (list, tuple)) and all(
-        isinstance(task, tuple) and len(task) > 0 and not np.isscalar(task[0]) for task in X
+    return isinstance(X, TaskList) or (
+        isinstance(X, (list, tuple))
+        and all(isinstance(task, tuple) and len(task) > 0 and not np.isscalar(task[0]) for task in X)
     )
 
 
@@ -68,6 +72,8 @@ def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=
             f"{where}{type(estimator).__name__} requires y to be passed, but the target y is None. "
             "Without y, X must be a list of tasks, each a tuple (X, y)."
         )
+    values = is_regressor(estimator)
+    with_y = {} if isinstance(y, str) else {"multi_output": values, "y_numeric": values}
     try:
         checked = validate_data(
             estimator,
@@ -78,6 +84,7 @@ def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=
             accept_sparse="csr",
             allow_nd=True,
             ensure_min_samples=0 if empty else 1,
+            **with_y,
         )
     except ValueError as error:
         if not where:
@@ -91,7 +98,17 @@ def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=
             f"{where}X has rows of shape {shape}, but {type(estimator).__name__} was fitted on rows of "
             f"shape {estimator._row_shape}."
         )
+    if values and isinstance(checked, tuple):
+        check_values(checked[1], where)
     return checked
+
+
+def check_values(y, where=""):
+    """Raise ValueError for targets of a regression that are no numbers, or have too many axes."""
+    if sparse.issparse(y) or y.dtype.kind not in "biuf":
+        raise ValueError(f"{where}y must be an array of numbers; got {_describe(y)}.")
+    if y.ndim > 2:
+        raise ValueError(f"{where}y must have the shape (n_rows,) or (n_rows, n_outputs); got {y.shape}.")
 
 
 def check_labels(y, where=""):
@@ -113,44 +130,92 @@ def _read_list(estimator, X, y, groups, reset):
             )
     if len(X) == 0:
         raise ValueError("X is an empty list of tasks; at least 1 is needed.")
-    sizes = {len(task) for task in X}
-    if sizes not in ({2}, {4}):
-        raise ValueError(
-            "Each task must be a tuple (X, y), or each (X_support, y_support, X_query, y_query); "
-            f"got tuples of length {sorted(sizes)}."
-        )
-    parts = [part for task in X for part in zip(task[::2], task[1::2], strict=True)]
-    n_parts = sizes.pop() // 2
+    lazy = isinstance(X, TaskList)
+    names = [f"task {name!r}" for name in X.ids] if lazy else [f"task {i}" for i in range(len(X))]
+    rows, labels, cuts, sizes = [], [], [], set()
+    for name, task in zip(names, X, strict=True):
+        sizes.add(len(task))
+        if sizes not in ({2}, {4}):
+            raise ValueError(
+                "Each task must be a tuple (X, y), or each (X_support, y_support, X_query, y_query); "
+                f"got tuples of length {sorted(sizes)}."
+            )
+        part_X, part_y, cut = _read_task(estimator, task, name, reset and not labels, len(labels) > 0)
+        if labels and part_y.shape[1:] != labels[0].shape[1:]:
+            expected = ("n_rows", *labels[0].shape[1:])
+            raise ValueError(f"{name} has y of shape {part_y.shape}, the tasks before it {expected}.")
+        labels.append(part_y)
+        cuts.append(cut)
+        if not lazy:
+            rows.append(part_X)
+    task = np.repeat(np.arange(len(X)), [len(part_y) for part_y in labels])
+    tasks = Tasks(None, _concatenate_labels(labels), task, names, np.array(cuts) if sizes == {4} else None)
+    tasks.X = LoadedRows(estimator, X, names, tasks.bounds()) if lazy else concatenate_rows(rows)
+    return tasks
+
+
+def _read_task(estimator, task, name, reset, has_others):
+    """Rows and labels of a task, those of its query set last, and the number of rows before these."""
     checked = []
-    for i, (part_X, part_y) in enumerate(parts):
-        where = f"task {i // n_parts}"
-        _check_width(part_X, checked, where)
-        checked.append(check_rows(estimator, part_X, part_y, reset=reset and i == 0, where=f"{where}: "))
-    lengths = np.array([len(part_y) for _, part_y in checked])
-    return Tasks(
-        concatenate_rows([part_X for part_X, _ in checked]),
-        _concatenate_labels([part_y for _, part_y in checked]),
-        np.repeat(np.arange(len(parts)) // n_parts, lengths),
-        [f"task {i}" for i in range(len(X))],
-        given=lengths[::2] if n_parts == 2 else None,
-    )
+    for part_X, part_y in zip(task[::2], task[1::2], strict=True):
+        if has_others or checked:
+            _check_width(part_X, estimator._row_shape, name)
+        checked.append(check_rows(estimator, part_X, part_y, reset=reset and not checked, where=f"{name}: "))
+    rows, labels = zip(*checked, strict=True)
+    if len({y.shape[1:] for y in labels}) > 1:
+        raise ValueError(f"{name} has y of the shapes {labels[0].shape} and {labels[1].shape}.")
+    return concatenate_rows(rows), _concatenate_labels(labels), len(labels[0])
 
 
-def _check_width(X, before, where):
+class LoadedRows:
+    """Rows of a ``TaskList``, loaded when they are indexed; the tasks asked for last are kept.
+
+    Parameters
+    ----------
+    estimator : MetaEstimator
+        What the tasks were checked for.
+    tasks : TaskList
+    names : list of str
+    bounds : int array of shape (n_tasks + 1,)
+        First row of each task, and one past the last.
+    """
+
+    def __init__(self, estimator, tasks, names, bounds):
+        self.estimator, self.tasks, self.names, self.bounds = estimator, tasks, names, bounds
+        self.shape = (int(bounds[-1]), *estimator._row_shape)
+        self.held = {}
+
+    def __getitem__(self, index):
+        """Rows at an int array of shape (n_rows,): an array or a CSR matrix."""
+        ids, part = np.unique(np.searchsorted(self.bounds, index, side="right") - 1, return_inverse=True)
+        self.held = {i: self.held[i] if i in self.held else self._load(i) for i in ids.tolist()}
+        first = np.cumsum([0] + [part_X.shape[0] for part_X in self.held.values()])
+        return concatenate_rows(list(self.held.values()))[index - self.bounds[ids][part] + first[part]]
+
+    def _load(self, i):
+        rows, _, _ = _read_task(self.estimator, self.tasks[i], self.names[i], reset=False, has_others=True)
+        expected = self.bounds[i + 1] - self.bounds[i]
+        if rows.shape[0] != expected:
+            raise ValueError(
+                f"{self.names[i]} had {expected} rows when it was read first, and now {rows.shape[0]}."
+            )
+        return rows
+
+
+def _check_width(X, expected, name):
     if not hasattr(X, "shape"):
         return  # check_rows tells what is wrong with nested lists
-    shape = X.shape
-    expected = before[0][0].shape if before else shape
-    if len(shape) > 1 and tuple(shape[1:]) != tuple(expected[1:]):
-        if len(shape) == len(expected) == 2:
-            raise ValueError(f"{where} has {shape[1]} features, the tasks before it {expected[1]}.")
-        raise ValueError(
-            f"{where} has rows of shape {tuple(shape[1:])}, the tasks before it {tuple(expected[1:])}."
-        )
+    shape = tuple(X.shape[1:])
+    if len(shape) > 0 and shape != tuple(expected):
+        if len(shape) == len(expected) == 1:
+            raise ValueError(f"{name} has {shape[0]} features, the tasks before it {expected[0]}.")
+        raise ValueError(f"{name} has rows of shape {shape}, the tasks before it {tuple(expected)}.")
 
 
 def concatenate_rows(parts):
     """Dense or CSR rows of several tasks, one after another."""
+    if len(parts) == 1:
+        return parts[0]
     if any(sparse.issparse(part) for part in parts):
         return sparse.vstack(parts, format="csr")
     return np.concatenate(parts)

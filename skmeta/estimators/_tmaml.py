@@ -1,6 +1,7 @@
 """TMAML: a learned initialisation, adapted by gradient steps."""
 
 from skmeta.estimators._classifier import MetaClassifier
+from skmeta.estimators._regressor import MetaRegressor
 
 
 class TMAMLClassifier(MetaClassifier):
@@ -199,3 +200,108 @@ class TMAMLClassifier(MetaClassifier):
         self.head = head
         self.label_space = label_space
         self.n_way = n_way
+
+
+class TMAMLRegressor(MetaRegressor):
+    """Few-shot regressor that meta-learns an initialisation (TMAML).
+
+    As ``TMAMLClassifier``, with squared errors. Targets are brought to the order of one and back inside:
+    a task's level and scale are estimated from its support set and what the tasks of ``fit`` have in
+    common, so that tasks may be alike, or differ by factors of a million, without a parameter to set.
+
+    Parameters
+    ----------
+    n_shot, n_query : int, default=5, 15
+        Support and query rows of a task in an episode. Of a task with fewer than ``n_shot + 1`` rows,
+        half are support.
+    task_regularizer : {None, "theil", "gini", "atkinson", "generalized_entropy", "log_variance"}, \
+            default=None
+        As in ``TMAMLClassifier``; entropy is of classes.
+    module, hidden_layer_sizes, inner_lr, inner_steps, adapt_steps, learn_inner_lr, adapt_params, \
+    meta_gradient, regularizer_weight, optimizer, outer_lr, max_iter, meta_batch_size, early_stopping, \
+    validation_fraction, n_iter_no_change, tol, callbacks, strategy, device, warm_start, verbose, \
+    random_state, **kwargs
+        As in ``TMAMLClassifier``, with the same defaults, errors and attributes, but ``classes_``.
+        ``validation_scores_`` are 1 - squared error in units of the task's variance. A fit of flat
+        ``X, y`` takes random parts of the rows as support and query sets.
+
+    References
+    ----------
+    C. Finn, P. Abbeel, S. Levine, Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks,
+    ICML 2017. ``skmeta.targets.TargetScaler`` has the sources of the scaling.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmeta import TMAMLRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> tasks = []
+    >>> for slope in rng.normal(size=20):
+    ...     X = rng.uniform(-1, 1, size=(20, 1))
+    ...     tasks.append((X, slope * X[:, 0]))
+    >>> reg = TMAMLRegressor(max_iter=20, random_state=0).fit(tasks[:-1])
+    >>> X, y = tasks[-1]
+    >>> reg.adapt(X[:5], y[:5]).predict(X[5:]).shape
+    (15,)
+    """
+
+    def __init__(
+        self,
+        module=None,
+        *,
+        hidden_layer_sizes=(64, 64),
+        n_shot=5,
+        n_query=15,
+        inner_lr=0.05,
+        inner_steps=5,
+        adapt_steps=None,
+        learn_inner_lr=True,
+        adapt_params="all",
+        meta_gradient="second_order",
+        task_regularizer=None,
+        regularizer_weight=0.1,
+        optimizer="adam",
+        outer_lr=2e-3,
+        max_iter="auto",
+        meta_batch_size=16,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        callbacks=None,
+        strategy="auto",
+        device="auto",
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        **kwargs,
+    ):
+        super().__init__(
+            module=module,
+            hidden_layer_sizes=hidden_layer_sizes,
+            n_shot=n_shot,
+            n_query=n_query,
+            inner_lr=inner_lr,
+            inner_steps=inner_steps,
+            adapt_steps=adapt_steps,
+            learn_inner_lr=learn_inner_lr,
+            adapt_params=adapt_params,
+            meta_gradient=meta_gradient,
+            task_regularizer=task_regularizer,
+            regularizer_weight=regularizer_weight,
+            optimizer=optimizer,
+            outer_lr=outer_lr,
+            max_iter=max_iter,
+            meta_batch_size=meta_batch_size,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            callbacks=callbacks,
+            strategy=strategy,
+            device=device,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+            **kwargs,
+        )

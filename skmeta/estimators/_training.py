@@ -118,12 +118,12 @@ def make_sources(estimator, tasks, plan, seed, device, steps):
     """Where the meta-batches come from: ``EpisodeSource`` to train on, and to validate on or None."""
     training, validation = _samplers(estimator, tasks, plan, seed)
     rows = Rows(tasks.X, device)
-    targets = None if plan.local_labels else plan.targets
-    source = engine.EpisodeSource(rows, targets, training, seed, steps)
+    scaling = {"scaler": plan.scaler, "spread": plan.spread}
+    source = engine.EpisodeSource(rows, plan.targets, training, seed, steps, **scaling)
     if validation is None:
         return source, None
     n_batches = -(-max(VALIDATION_EPISODES, validation.n_tasks) // estimator.meta_batch_size)
-    return source, engine.EpisodeSource(rows, targets, validation, seed, range(n_batches))
+    return source, engine.EpisodeSource(rows, plan.targets, validation, seed, range(n_batches), **scaling)
 
 
 def _samplers(estimator, tasks, plan, seed):

@@ -1,0 +1,129 @@
+"""The regressors: targets to values of the order of one, and back."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+
+from skmeta import losses
+from skmeta.estimators._base import MetaEstimator
+from skmeta.estimators._episodes import check_sizes, draw_episodes
+from skmeta.heads import LinearHead
+from skmeta.targets import TargetScaler, moments
+
+
+@dataclass
+class TargetPlan:
+    """How a fit reads the targets: ``y``, shape (n_rows, n_outputs), of tasks numbered by ``task``."""
+
+    targets: torch.Tensor
+    task: np.ndarray
+    one_task: bool
+    scaler: TargetScaler = field(init=False)
+
+    n_way = None
+    loss = staticmethod(losses.squared_error)
+    score = staticmethod(losses.explained_variance)
+
+    def __post_init__(self):
+        counts = np.bincount(self.task).tolist()
+        of_tasks = [moments(y, torch.ones(len(y))) for y in self.targets.split(counts)]
+        self.moments = [torch.stack(parts) for parts in zip(*of_tasks, strict=True)]
+        self.scaler = TargetScaler(*self.moments)
+
+    @property
+    def codes(self):
+        return np.zeros(len(self.task), dtype=np.int64)
+
+    @property
+    def spread(self):
+        _, scale = self.scaler.from_moments(*self.moments)
+        return scale[torch.as_tensor(self.task)]
+
+    def make_head(self, n_features):
+        return LinearHead(n_features, self.targets.shape[1])
+
+
+class MetaRegressor(RegressorMixin, MetaEstimator):
+    """Base of the regressors."""
+
+    score = MetaEstimator.score  # of tasks too; RegressorMixin's knows rows only
+    _least_to_score = 2  # R² of one row is not defined
+
+    def predict(self, X):
+        """Targets of the adapted task's rows.
+
+        Parameters
+        ----------
+        X : {array, sparse matrix, DataFrame} of shape (n_query, ...)
+
+        Returns
+        -------
+        array of shape (n_query,) or (n_query, n_outputs), as ``y`` in ``fit``
+        """
+        outputs = self._outputs(X)
+        return self._decide(outputs, self._level_and_scale)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _decide(self, outputs, level_and_scale):
+        level, scale = level_and_scale
+        return (level + scale * outputs).reshape(len(outputs), *self._y_shape)
+
+    def _make_plan(self, tasks):
+        self._check_combination()
+        check_sizes(tasks)
+        one_task = tasks.n_tasks == 1
+        return TargetPlan(_as_columns(tasks.y), tasks.task, one_task)
+
+    def _check_combination(self):
+        super()._check_combination()
+        if self.task_regularizer == "entropy":
+            raise ValueError(
+                f"task_regularizer='entropy' is of class probabilities, which {type(self).__name__} has not. "
+                "Use an inequality, such as 'theil', or None."
+            )
+
+    def _continue_plan(self, plan, tasks):
+        if tasks.y.shape[1:] != self._y_shape:
+            raise ValueError(
+                "With warm_start, y must have the shape of the last fit, "
+                f"{('n_rows', *self._y_shape)}; got {tasks.y.shape}."
+            )
+        plan.scaler = self._scaler  # what was learned is in its units
+
+    def _keep_plan(self, plan, tasks):
+        self._scaler, self._y_shape = plan.scaler, tasks.y.shape[1:]
+
+    def _encode_support(self, y, where=""):
+        """A task's targets of the order of one, no mask of classes, and what leads back."""
+        if y.shape[1:] != self._y_shape:
+            expected = ("n_rows", *self._y_shape)
+            raise ValueError(f"{where}y has the shape {y.shape}, but fit had y of the shape {expected}.")
+        level, scale = self._scaler(_as_columns(y), torch.ones(len(y)))
+        scaled = ((_as_columns(y) - level) / scale).float()
+        return scaled, None, (level.numpy(), scale.numpy())
+
+    def _set_task(self, level_and_scale):
+        self._level_and_scale = level_and_scale
+
+    def _split_for_score(self, tasks):
+        # Always the same split, so that the candidates of a search are compared on the same rows.
+        shape = {"n_way": None, "n_shot": self.n_shot, "n_query": len(tasks.y)}
+        codes = np.zeros(len(tasks.y), dtype=np.int64)
+        return draw_episodes(tasks, codes, np.arange(tasks.n_tasks), seed=0, **shape)
+
+    def _score_rows(self, X, y, sample_weight):
+        return r2_score(y, self.predict(X), sample_weight=sample_weight)
+
+    def _metric(self, y, predicted):
+        return r2_score(y, predicted)
+
+
+def _as_columns(y):
+    return torch.as_tensor(np.asarray(y, dtype=np.float64).reshape(len(y), -1))

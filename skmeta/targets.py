@@ -1,0 +1,81 @@
+"""Targets of a regression: the level and the scale that bring a task's targets to the order of one.
+
+Tasks may differ in both by factors of a million, and a few support rows tell little of either. So both
+are estimated by empirical Bayes: the fewer the rows, and the more alike the tasks, the closer to what
+the tasks have in common.
+"""
+
+import torch
+
+# A standard deviation of less than this share of the mean is rounding.
+ROUNDING = 1e-12
+
+
+def moments(y, weight):
+    """Rows, mean and variance ``(n_outputs,)`` of one task's targets ``(n_rows, n_outputs)``."""
+    n = weight.sum().to(y.dtype)
+    mean = (y * weight[:, None]).sum(0) / n
+    variance = ((y - mean).square() * weight[:, None]).sum(0) / (n - 1).clamp_min(1)
+    return n.expand_as(mean), mean, variance
+
+
+class TargetScaler:
+    """Level and scale of a task's targets, from its support set and from what all tasks have in common.
+
+    The logarithm of the scale, and the level in units of the scale, are taken to be normal over the
+    tasks. With few rows, or tasks that are alike, a task's estimate is drawn to their mean; with tasks
+    that differ by orders of magnitude, it is its own.
+
+    Parameters
+    ----------
+    n, mean, variance : tensors of shape (n_tasks, n_outputs)
+        ``moments`` of the tasks, in double precision.
+
+    References
+    ----------
+    R. DerSimonian, N. Laird, Meta-analysis in clinical trials, 1986, for the variance between tasks.
+    G. K. Smyth, Linear models and empirical Bayes methods, 2004, for the logarithm of a variance.
+    """
+
+    def __init__(self, n, mean, variance):
+        log_scale, noise, known = _log_scale(n, mean, variance)
+        self.log_scale = _mean_and_variance(log_scale, noise, known)
+        _, scale = self.from_moments(n, mean, variance, levels=False)
+        self.level = _mean_and_variance(mean / scale, 1 / n, torch.ones_like(known))
+
+    def __call__(self, y, weight):
+        """Level and scale, both ``(n_outputs,)``, of one task's targets ``(n_rows, n_outputs)``."""
+        return self.from_moments(*moments(y, weight))
+
+    def from_moments(self, n, mean, variance, levels=True):
+        """Level, or None, and scale of tasks whose moments have the shape ``(..., n_outputs)``."""
+        log_scale, noise, known = _log_scale(n, mean, variance)
+        scale = _drawn(torch.where(known, log_scale, self.log_scale[0]), noise, *self.log_scale).exp()
+        return scale * _drawn(mean / scale, 1 / n, *self.level) if levels else None, scale
+
+
+def _log_scale(n, mean, variance):
+    """Unbiased logarithm of the standard deviation, the variance of that, and where it is known."""
+    known = (n > 1) & (variance.sqrt() > ROUNDING * mean.abs())
+    half = (n - 1).clamp_min(1) / 2
+    log_scale = (variance.where(known, torch.ones_like(mean)).log() - half.digamma() + half.log()) / 2
+    return log_scale, torch.polygamma(1, half) / 4, known
+
+
+def _mean_and_variance(values, noise, known):
+    """Mean over the tasks and variance between them, of values with variance ``noise``; zero if none."""
+    weight = known / noise
+    total = weight.sum(0).clamp_min(torch.finfo(values.dtype).tiny)
+    mean = (weight * values).sum(0) / total
+    excess = (weight * (values - mean).square()).sum(0) - known.sum(0) + 1
+    spare = (total - weight.square().sum(0) / total).clamp_min(torch.finfo(values.dtype).tiny)
+    variance = torch.where(known.sum(0) > 1, (excess / spare).clamp_min(0), 0.0)
+    # With tasks that differ much, all count alike: the surest ones alone would not be typical.
+    weight = known / (noise + variance)
+    mean = (weight * values).sum(0) / weight.sum(0).clamp_min(torch.finfo(values.dtype).tiny)
+    return mean, variance
+
+
+def _drawn(value, noise, mean, variance):
+    """``value`` drawn to ``mean``: the posterior mean of a normal."""
+    return mean + variance / (variance + noise) * (value - mean)
