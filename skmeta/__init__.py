@@ -5,8 +5,11 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
-    "Conv4": "backbones",
     "MLP": "backbones",
+    "Conv4": "backbones",
+    "FewShotClassifier": "estimators",
+    "FewShotRegressor": "estimators",
+    "PerTask": "estimators",
     "TAMLClassifier": "estimators",
     "TAMLRegressor": "estimators",
     "TMAMLClassifier": "estimators",
@@ -14,19 +17,10 @@ _HOME = {
     "TaskList": "datasets",
     "adapt": "estimators",
     "evaluate": "model_selection",
+    "few_shot_scorer": "model_selection",
 }
 
-__all__ = [
-    "MLP",
-    "Conv4",
-    "TAMLClassifier",
-    "TAMLRegressor",
-    "TMAMLClassifier",
-    "TMAMLRegressor",
-    "TaskList",
-    "adapt",
-    "evaluate",
-]
+__all__ = list(_HOME)
 
 
 def __getattr__(name):

@@ -5,6 +5,7 @@ A row's features never depend on the rows beside it, so predictions are inductiv
 
 from itertools import pairwise
 
+import torch
 from torch import nn
 
 BATCH_NORMS = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
@@ -35,6 +36,24 @@ class MLP(nn.Module):
         for layer in self.layers:
             x = layer(x).relu()
         return x
+
+
+class StandardizedMLP(MLP):
+    """An MLP of ``(x - mean) / scale``, both of shape ``(in_features,)`` and fixed.
+
+    A squared error has no largest gradient, so features of the order of 100 would let the inner loop
+    explode. What is further than ``LIMIT`` from the mean counts as that far.
+    """
+
+    LIMIT = 10.0
+
+    def __init__(self, in_features, hidden_layer_sizes=(64, 64), *, mean, scale):
+        super().__init__(in_features, hidden_layer_sizes)
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
+
+    def forward(self, x):
+        return super().forward(((x - self.mean) / self.scale).clamp(-self.LIMIT, self.LIMIT))
 
 
 class Conv4(nn.Module):

@@ -1,17 +1,19 @@
-"""Few-shot evaluation: the same episodes for estimators of skmeta and of scikit-learn."""
+"""Few-shot evaluation: of estimators of skmeta and of scikit-learn on the same episodes, and in searches."""
 
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
-from sklearn.metrics import accuracy_score
-from sklearn.utils import Bunch
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.metrics import accuracy_score, get_scorer
+from sklearn.utils import Bunch, _safe_indexing, check_consistent_length
+from sklearn.utils.metadata_routing import MetadataRequest
 
 from skmeta.estimators._adapted import adapt, last_of
 from skmeta.estimators._base import MetaEstimator
 from skmeta.estimators._episodes import check_classes, draw_episodes
+from skmeta.estimators._few_shot import FewShotClassifier, FewShotRegressor
 from skmeta.estimators._params import COUNT, NONE, Number, check_value
-from skmeta.estimators._tasks import is_task_list, read_tasks
+from skmeta.estimators._tasks import Tasks, is_task_list, read_tasks
 
 
 def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, random_state=0):
@@ -101,3 +103,119 @@ def _rows_of(tasks, checked, ids, episodes):
         X = tasks[i][0]
         X = X.iloc if hasattr(X, "iloc") else X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
         yield (X[support - first[i]], checked.y[support]), X[query - first[i]]
+
+
+def few_shot_scorer(metric="accuracy", n_shot=5, random_state=0):
+    """A ``scoring=`` for searches over tasks: the mean of a metric over tasks, after adapting to each.
+
+    Of each task, ``n_shot`` rows of each class (of a task, in a regression) are the support set, and the
+    rest are scored; a class with fewer than ``n_shot + 1`` rows gives half of them. A classifier's
+    answers are among the classes of the support set.
+
+    Parameters
+    ----------
+    metric : str or callable, default="accuracy"
+        A name that ``sklearn.metrics.get_scorer`` knows, or a scorer ``(estimator, X, y) -> float``.
+    n_shot : int, default=5
+    random_state : int, default=0
+        Draws the support sets, the same for all candidates of a search.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, X, y=None, groups=None)``, where ``estimator`` is one of skmeta or a pipeline
+        or search that ends in one, and ``X`` is a list of tasks, or rows with ``groups``. It asks for
+        ``groups`` where metadata routing is enabled.
+
+    Raises
+    ------
+    ValueError
+        If ``metric`` is not known or a number is out of range; when called, if a task cannot be split
+        or the metric is not defined for it.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skmeta import TMAMLClassifier, few_shot_scorer
+    >>> from skmeta.datasets import make_scanners
+    >>> tasks = make_scanners(n_train=6, n_test=1, random_state=0).train
+    >>> scoring = {"1shot": few_shot_scorer(n_shot=1), "5shot": few_shot_scorer("f1_macro", n_shot=5)}
+    >>> clf = TMAMLClassifier(max_iter=2, random_state=0)
+    >>> search = GridSearchCV(clf, {"inner_lr": [0.01, 0.1]}, scoring=scoring, refit="5shot", cv=2)
+    >>> sorted(name for name in search.fit(tasks).cv_results_ if name.startswith("mean_test"))
+    ['mean_test_1shot', 'mean_test_5shot']
+    """
+    for name, value, allowed in (
+        ("n_shot", n_shot, [COUNT]),
+        ("random_state", random_state, [Number(Integral, 0)]),
+    ):
+        check_value("few_shot_scorer", name, value, allowed)
+    return _FewShotScorer(metric, n_shot, random_state)
+
+
+class _FewShotScorer:
+    def __init__(self, metric, n_shot, random_state):
+        if not callable(metric):
+            try:
+                get_scorer(metric)
+            except ValueError as error:
+                raise ValueError(f"metric={metric!r}: {error}") from error
+        self.metric, self.n_shot, self.random_state = metric, n_shot, random_state
+
+    def __repr__(self):
+        return f"few_shot_scorer({self.metric!r}, n_shot={self.n_shot}, random_state={self.random_state})"
+
+    def get_metadata_routing(self):
+        """Requests ``groups``, for scikit-learn's metadata routing."""
+        request = MetadataRequest(owner=self)
+        request.score.add_request(param="groups", alias=True)
+        return request
+
+    def __call__(self, estimator, X, y=None, groups=None):
+        scorer = get_scorer(self.metric)
+        scores = []
+        for i, (name, task) in enumerate(_named_tasks(X, y, groups)):
+            support, (X_query, y_query) = self._split(estimator, name, task, i)
+            try:
+                scores.append(scorer(_adapted_view(estimator, support, y_query), X_query, y_query))
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
+        return float(np.mean(scores))
+
+    def _split(self, estimator, name, task, i):
+        if len(task) == 4:
+            return task[:2], task[2:]
+        X, y = task
+        check_consistent_length(X, y)
+        codes = np.zeros(len(y), dtype=np.int64)
+        if is_classifier(estimator):
+            codes = np.unique(np.asarray(y), return_inverse=True)[1]
+        rows = Tasks(None, codes, np.zeros(len(codes), dtype=np.int64), [name])
+        shape = {"n_way": None, "n_shot": self.n_shot, "n_query": len(codes)}
+        ((support, query),) = draw_episodes(rows, codes, [0], seed=self.random_state + i, **shape)
+        if len(query) == 0:
+            raise ValueError(f"{name} has no row left to score beside its support set.")
+        return [tuple(_safe_indexing(part, index) for part in (X, y)) for index in (support, query)]
+
+
+def _named_tasks(X, y, groups):
+    if is_task_list(X):
+        return ((f"task {i}", task) for i, task in enumerate(X))
+    if groups is None:
+        raise ValueError(
+            "X must be a list of tasks, or rows with groups, the task of each. In a search, call "
+            "sklearn.set_config(enable_metadata_routing=True) so that groups reach the scorer."
+        )
+    check_consistent_length(X, y, groups)
+    ids, task = np.unique(np.asarray(groups), return_inverse=True)
+    rows = ((name, np.flatnonzero(task == i)) for i, name in enumerate(ids.tolist()))
+    return ((f"task {name!r}", (_safe_indexing(X, r), _safe_indexing(y, r))) for name, r in rows)
+
+
+def _adapted_view(estimator, support, y_query):
+    """The estimator adapted to a task, with the classes of its support set where that is enough."""
+    if not is_classifier(estimator):
+        return FewShotRegressor(estimator).fit(*support)
+    if np.isin(np.asarray(y_query), np.asarray(support[1])).all():
+        return FewShotClassifier(estimator).fit(*support)
+    return adapt(estimator, *support)

@@ -1,8 +1,9 @@
-"""Adapted copies of estimators, and of pipelines and searches that end in one."""
+"""Adapted copies of estimators, and of whatever ends in one."""
 
 import copy
 
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
 from skmeta.estimators._base import MetaEstimator
@@ -16,7 +17,7 @@ def adapt(model, X, y):
 
     Parameters
     ----------
-    model : estimator of skmeta, or a fitted Pipeline or search that ends in one
+    model : estimator of skmeta, or a fitted Pipeline, search or FrozenEstimator that ends in one
         A pipeline transforms the support rows first. A search adapts its ``best_estimator_``.
     X : {array, sparse matrix, DataFrame} of shape (n_support, ...)
     y : array of shape (n_support,)
@@ -59,6 +60,9 @@ def adapt(model, X, y):
         name, last = model.steps[-1]
         adapted.steps = [*model.steps[:-1], (name, adapt(last, rows, y))]
         return adapted
+    if isinstance(model, FrozenEstimator):
+        adapted.estimator = adapt(model.estimator, X, y)
+        return adapted
     if not hasattr(model, "best_estimator_"):
         raise NotFittedError(
             f"This {type(model).__name__} has no best_estimator_ yet. Call fit, with refit, first."
@@ -71,6 +75,7 @@ def last_of(model):
     """What a pipeline or a search ends in; any other model itself."""
     if isinstance(model, Pipeline):
         return last_of(model.steps[-1][1])
-    if hasattr(model, "refit") and hasattr(model, "estimator"):  # a search, whatever its kind
+    is_search = hasattr(model, "refit") and hasattr(model, "estimator")  # whatever its kind
+    if is_search or isinstance(model, FrozenEstimator):
         return last_of(model.estimator)
     return model

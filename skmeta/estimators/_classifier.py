@@ -9,6 +9,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 
 from skmeta import losses
+from skmeta.backbones import MLP
 from skmeta.estimators._base import MetaEstimator
 from skmeta.estimators._episodes import check_classes, draw_episodes
 from skmeta.estimators._tasks import check_labels
@@ -36,6 +37,7 @@ class ClassPlan:
 
     loss = staticmethod(losses.cross_entropy)
     score = staticmethod(losses.accuracy)
+    default_module = MLP
     scaler = spread = None
 
     @property

@@ -3,14 +3,20 @@
 import copy
 import inspect
 
+import numpy as np
 import torch
+from scipy import sparse
+from sklearn.utils.sparsefuncs import mean_variance_axis
 from torch import nn
 
 from skmeta.backbones import BATCH_NORMS, MLP
 
+# Enough to know the features' scales, without loading all tasks of a long list once more.
+TASKS_LOOKED_AT = 256
 
-def make_backbone(module, input_shape, hidden_layer_sizes, kwargs):
-    """New ``nn.Module`` for rows of ``input_shape``; ``module`` as the estimators take it.
+
+def make_backbone(module, input_shape, hidden_layer_sizes, kwargs, default=MLP):
+    """New ``nn.Module`` for rows of ``input_shape``; ``module`` as the estimators take it, or ``default``.
 
     A class or factory is called with those of ``in_features``, ``in_channels`` and ``input_shape``
     that its signature names, and with ``kwargs``.
@@ -21,7 +27,7 @@ def make_backbone(module, input_shape, hidden_layer_sizes, kwargs):
                 "Without a module, X must have 2 axes, (n_rows, n_features); got rows of shape "
                 f"{tuple(input_shape)}. Pass module=skmeta.Conv4 for images."
             )
-        module = MLP
+        module = default
         kwargs = {"hidden_layer_sizes": tuple(hidden_layer_sizes)} | kwargs
     if isinstance(module, nn.Module):
         if kwargs:
@@ -35,6 +41,21 @@ def make_backbone(module, input_shape, hidden_layer_sizes, kwargs):
             raise ValueError(f"module must return an nn.Module; got {type(backbone).__name__}.")
     _check_no_batch_statistics(backbone)
     return backbone
+
+
+def feature_statistics(tasks):
+    """Mean and standard deviation of each feature of at most ``TASKS_LOOKED_AT`` tasks, 1 for a constant."""
+    bounds = tasks.bounds()
+    n_tasks = min(tasks.n_tasks, TASKS_LOOKED_AT)
+    ids = np.linspace(0, tasks.n_tasks - 1, n_tasks).round().astype(int)
+    X = tasks.X[np.concatenate([np.arange(bounds[i], bounds[i + 1]) for i in ids])]
+    if sparse.issparse(X):
+        mean, variance = mean_variance_axis(sparse.csr_matrix(X), axis=0)
+    else:
+        mean, variance = X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
+    scale = np.sqrt(variance)
+    constant = scale <= 1e-6 * np.abs(mean)  # what float32 leaves of a constant is rounding
+    return mean, np.where(constant, 1.0, scale)
 
 
 def count_features(backbone, input_shape):

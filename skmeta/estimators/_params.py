@@ -11,7 +11,7 @@ from skmeta.heads import HEADS
 from skmeta.inequality import INEQUALITIES
 
 # skorch's spellings that the estimators pass on, as constructor arguments and grid keys.
-SKORCH_PREFIXES = ("module__", "optimizer__", "callbacks__")
+SKORCH_PREFIXES = ("module__", "optimizer__", "callbacks__", "iterator_train__")
 
 
 class Number(NamedTuple):
@@ -113,6 +113,8 @@ CONSTRAINTS = {
     "verbose": [Number(Integral, 0), BOOLEAN],
     "meta_model": [NONE, Kind(lambda v: isinstance(v, torch.nn.Module), "an nn.Module")],
     "meta_model_lr": [POSITIVE],
+    "iterator_train__batch_size": [COUNT],
+    "iterator_train__steps_per_epoch": [COUNT],
 }
 
 
@@ -121,6 +123,9 @@ def check_params(estimator):
     owner = type(estimator).__name__
     for name, value in estimator.get_params(deep=False).items():
         allowed = CONSTRAINTS.get(name, [])
+        if name.startswith("iterator_train__") and not allowed:
+            known = " and ".join(n for n in CONSTRAINTS if n.startswith("iterator_train__"))
+            raise ValueError(f"{owner} has no parameter {name!r}, set to {value!r}; it takes {known}.")
         if name == "meta_gradient" and hasattr(estimator, "meta_model"):
             allowed = [Options(("second_order", "first_order"))]  # the others would not train it
         if allowed:

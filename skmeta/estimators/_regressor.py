@@ -1,6 +1,7 @@
 """The regressors: targets to values of the order of one, and back."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -8,19 +9,22 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
 from skmeta import losses
+from skmeta.backbones import StandardizedMLP
 from skmeta.estimators._base import MetaEstimator
 from skmeta.estimators._episodes import check_sizes, draw_episodes
+from skmeta.estimators._modules import feature_statistics
 from skmeta.heads import LinearHead
 from skmeta.targets import TargetScaler, moments
 
 
 @dataclass
 class TargetPlan:
-    """How a fit reads the targets: ``y``, shape (n_rows, n_outputs), of tasks numbered by ``task``."""
+    """How a fit reads the targets, shape (n_rows, n_outputs), of tasks numbered by ``task``."""
 
     targets: torch.Tensor
     task: np.ndarray
     one_task: bool
+    default_module: object
     scaler: TargetScaler = field(init=False)
 
     n_way = None
@@ -78,8 +82,13 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
     def _make_plan(self, tasks):
         self._check_combination()
         check_sizes(tasks)
-        one_task = tasks.n_tasks == 1
-        return TargetPlan(_as_columns(tasks.y), tasks.task, one_task)
+        module = None
+        if self.module is None and len(tasks.X.shape) == 2:
+            mean, scale = feature_statistics(tasks)
+            module = partial(StandardizedMLP, mean=mean, scale=scale)
+        return TargetPlan(
+            _as_columns(tasks.y), tasks.task, one_task=tasks.n_tasks == 1, default_module=module
+        )
 
     def _check_combination(self):
         super()._check_combination()

@@ -75,6 +75,7 @@ def make_net(estimator, input_shape, plan, device):
         input_shape,
         estimator.hidden_layer_sizes,
         {name.removeprefix("module__"): value for name, value in of_module.items()},
+        plan.default_module,
     )
     head = plan.make_head(count_features(backbone, input_shape))
     learner = engine.MetaLearner(

@@ -1,0 +1,184 @@
+"""Plain scikit-learn estimators whose own ``fit`` is the adaptation of a meta-trained prior."""
+
+import copy
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier, is_regressor
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from skmeta.estimators._adapted import adapt, last_of
+from skmeta.estimators._base import MetaEstimator
+
+
+class FewShotEstimator(BaseEstimator):
+    """Base of both: holds the prior, and the copy of it that ``fit`` adapted."""
+
+    def __init__(self, prior=None):
+        self.prior = prior
+
+    def fit(self, X, y):
+        """Adapt a copy of the prior to a support set.
+
+        Parameters
+        ----------
+        X : {array, sparse matrix, DataFrame} of shape (n_support, ...)
+        y : array of shape (n_support,)
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If ``prior`` is None.
+        TypeError
+            If ``prior`` does not end in a classifier, or regressor, of skmeta.
+        NotFittedError
+            If ``prior`` is not meta-trained.
+        """
+        self._check_prior()
+        model = adapt(self.prior, X, y)
+        self._keep_task(model, y)
+        self.model_ = model
+        for name in ("n_features_in_", "feature_names_in_"):
+            vars(self).pop(name, None)
+            if hasattr(model, name):
+                setattr(self, name, getattr(model, name))
+        return self
+
+    def predict(self, X):
+        """Predictions of rows: {array, sparse matrix, DataFrame} of shape (n_query, ...)."""
+        check_is_fitted(self)
+        return self.model_.predict(X)
+
+    def __sklearn_clone__(self):
+        # A clone of the prior would have lost what it learned, which is what this estimator is for.
+        frozen = isinstance(self.prior, FrozenEstimator)
+        return type(self)(prior=self.prior if frozen else copy.deepcopy(self.prior))
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "model_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _check_prior(self):
+        name = type(self).__name__
+        how = f"Pass a meta-trained {self._kind} of skmeta, or a fitted pipeline or search that ends in one"
+        if self.prior is None:
+            raise ValueError(f"The 'prior' parameter of {name} must not be None. {how}.")
+        last = last_of(self.prior)
+        if not isinstance(last, MetaEstimator) or not self._is_kind(last):
+            raise TypeError(f"The 'prior' parameter of {name} ends in a {type(last).__name__}. {how}.")
+        try:
+            check_is_fitted(self.prior)
+        except NotFittedError as error:
+            raise NotFittedError(
+                f"The 'prior' parameter of {name} is not meta-trained yet. {how}."
+            ) from error
+
+
+class FewShotClassifier(ClassifierMixin, FewShotEstimator):
+    """Plain classifier whose ``fit`` adapts a meta-trained prior to a few rows.
+
+    It goes wherever a classifier goes: cross-validation on 30 rows, calibration, voting, bagging. Its
+    ``classes_`` are those of its ``y``, also where the prior's shared label space has more. A tool that
+    numbers the classes before it calls ``fit``, as voting and stacking do, needs a prior with a per-task
+    label space, or with such numbers as its labels.
+
+    Parameters
+    ----------
+    prior : estimator, default=None
+        A meta-trained classifier of skmeta, or a fitted pipeline or search that ends in one, or
+        ``sklearn.frozen.FrozenEstimator`` of these. ``clone`` keeps what it has learned. None, which
+        only makes the class constructible without arguments, is an error in ``fit``.
+
+    Attributes
+    ----------
+    model_ : estimator
+        The adapted copy of the prior.
+    classes_ : ndarray of shape (n_classes,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        If ``X`` had names.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from skmeta import FewShotClassifier, TMAMLClassifier
+    >>> from skmeta.datasets import make_scanners
+    >>> scanners = make_scanners(n_train=20, n_test=1, random_state=0)
+    >>> prior = TMAMLClassifier(max_iter=20, random_state=0).fit(scanners.train)
+    >>> X, y = scanners.test[0]
+    >>> cross_val_score(FewShotClassifier(prior), X[:60], y[:60], cv=3).shape
+    (3,)
+    """
+
+    _kind = "classifier"
+    _is_kind = staticmethod(is_classifier)
+
+    def predict(self, X):
+        """Classes of rows: {array, sparse matrix, DataFrame} of shape (n_query, ...)."""
+        best = self.predict_log_proba(X).argmax(axis=1)
+        return self.classes_[best]
+
+    def predict_log_proba(self, X):
+        """Logarithms of ``predict_proba``, shape (n_query, n_classes)."""
+        check_is_fitted(self)
+        return log_softmax(self.model_.predict_log_proba(X)[:, self._columns], axis=1)
+
+    def predict_proba(self, X):
+        """Class probabilities of rows, in the order of ``classes_``, shape (n_query, n_classes)."""
+        return np.exp(self.predict_log_proba(X))
+
+    def decision_function(self, X):
+        """Log-probabilities; with two classes, the second's over the first's, shape (n_query,)."""
+        logits = self.predict_log_proba(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def _keep_task(self, model, y):
+        self.classes_ = np.unique(np.asarray(y))
+        self._columns = np.searchsorted(model.classes_, self.classes_)
+
+
+class FewShotRegressor(RegressorMixin, FewShotEstimator):
+    """Plain regressor whose ``fit`` adapts a meta-trained prior to a few rows.
+
+    Parameters
+    ----------
+    prior : estimator, default=None
+        As in ``FewShotClassifier``, a regressor.
+
+    Attributes
+    ----------
+    model_, n_features_in_, feature_names_in_
+        As in ``FewShotClassifier``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmeta import FewShotRegressor, TMAMLRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(-1, 1, size=(20, 1))
+    >>> prior = TMAMLRegressor(max_iter=20, random_state=0)
+    >>> prior = prior.fit([(X, slope * X[:, 0]) for slope in rng.normal(size=20)])
+    >>> FewShotRegressor(prior).fit(X[:10], 3 * X[:10, 0]).predict(X[10:]).shape
+    (10,)
+    """
+
+    _kind = "regressor"
+    _is_kind = staticmethod(is_regressor)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _keep_task(self, model, y):
+        pass
