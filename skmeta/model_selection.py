@@ -3,8 +3,10 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.metrics import accuracy_score, get_scorer
+
+# Private by name, but documented; nothing public takes rows of whatever container a search may hold.
 from sklearn.utils import Bunch, _safe_indexing, check_consistent_length
 from sklearn.utils.metadata_routing import MetadataRequest
 
@@ -48,6 +50,8 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
     ------
     ValueError
         If a number is out of range, or a task cannot give an episode; it is named.
+    TypeError
+        If ``model`` is a regressor.
 
     Examples
     --------
@@ -58,6 +62,11 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
     >>> evaluate(LogisticRegression(), scanners.test, n_episodes=2, n_shot=2).scores.shape
     (2,)
     """
+    if is_regressor(model):
+        raise TypeError(
+            f"evaluate is of the accuracy of classifiers; got the regressor {type(model).__name__} as model. "
+            "few_shot_scorer('r2')(model, tasks) scores one."
+        )
     for name, value, allowed in (
         ("n_episodes", n_episodes, [Number(Integral, 2)]),
         ("n_way", n_way, [Number(Integral, 2), NONE]),

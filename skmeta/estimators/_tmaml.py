@@ -68,7 +68,7 @@ class TMAMLClassifier(MetaClassifier):
         Episodes in an outer step.
     early_stopping : bool, default=False
         Hold out tasks for meta-validation and keep the best state. Of a single task, classes or rows
-        are held out. The score is looked at every 50 outer steps, one epoch of ``history_``.
+        are held out. The score is looked at after each epoch of 50 outer steps, a row of ``history_``.
     validation_fraction : float, default=0.1
         Share of the tasks that is held out.
     n_iter_no_change : int, default=10
@@ -88,7 +88,9 @@ class TMAMLClassifier(MetaClassifier):
     random_state : int, RandomState instance or None, default=None
         The same number gives the same result. Global random states are not touched.
     **kwargs
-        skorch's spellings: ``module__*``, ``optimizer__*``, ``callbacks__*``.
+        skorch's spellings: ``module__*``, ``optimizer__*``, ``callbacks__*``,
+        ``iterator_train__batch_size`` (in place of ``meta_batch_size``, which validation keeps) and
+        ``iterator_train__steps_per_epoch`` (50).
 
     Attributes
     ----------
