@@ -1,7 +1,7 @@
 """The module that runs the inner loop of each task of a meta-batch."""
 
+import copy
 from functools import partial
-from threading import Lock
 
 import torch
 from torch import nn
@@ -14,8 +14,6 @@ from skmeta.inner_loop import Evidence, GradientDescent, LearnedUpdate, inner_lo
 ABSENT = -1e9
 # One part, for a support set that is in memory at once.
 ALL_ROWS = (slice(None),)
-# functional_call lends the module other tensors while it runs: two threads must not do so at once.
-SWAP = Lock()
 
 
 class MetaLearner(nn.Module):
@@ -96,6 +94,12 @@ class MetaLearner(nn.Module):
         parts = [slice(first, first + (at_once or n)) for first in range(0, n, at_once or n)]
         return self._adapt(self.start(*support, parts), *support, n_steps, parts)
 
+    def for_this_thread(self):
+        """A copy that shares the tensors: a module is lent other tensors while it runs, which no other
+        thread must see."""
+        tensors = [*self.parameters(), *self.buffers()]
+        return copy.deepcopy(self, {id(t): t for t in tensors})
+
     def train(self, mode=True):
         """Training mode, except for batch normalisation with trained statistics, which keeps them."""
         super().train(mode)
@@ -121,8 +125,7 @@ class MetaLearner(nn.Module):
         own = {
             name.removeprefix("backbone."): p for name, p in params.items() if name.startswith("backbone.")
         }
-        with SWAP:
-            return functional_call(self.backbone, own, (x,)).flatten(1)
+        return functional_call(self.backbone, own, (x,)).flatten(1)
 
     def outputs(self, params, x, class_mask=None, output_scale=None):
         """Logits or predictions ``(n_rows, n_outputs)`` of one task's rows."""

@@ -31,7 +31,7 @@ class Support(NamedTuple):
 
 def adapt_net(net, support, n_steps):
     """Parameters adapted to a task: dict of str to Tensor."""
-    learner = net.module_
+    learner = net.module_.for_this_thread()
     device = learner.log_inner_lr.device
     weight = torch.ones(len(support.targets), device=device)
     class_mask = None if support.class_mask is None else support.class_mask.to(device)
@@ -45,7 +45,7 @@ def adapt_net(net, support, n_steps):
 
 def outputs_of_rows(net, params, X):
     """Outputs ``(n_rows, n_outputs)`` of an adapted task, an array."""
-    learner = net.module_
+    learner = net.module_.for_this_thread()
     device = learner.log_inner_lr.device
     # A float32 product depends on how many rows it has, so a row alone would differ from the same row
     # among others; for the default network, doubles cost little.
@@ -84,7 +84,7 @@ def _outputs_of_chunk(net, tasks, n_steps):
         parts += [X, X_query]
         targets += [y, no_y]
     local = tasks[0][0].class_mask is not None
-    learner = net.module_
+    learner = net.module_.for_this_thread()
     source = EpisodeSource(
         Rows(concatenate_rows(parts), learner.log_inner_lr.device), None if local else torch.cat(targets)
     )
