@@ -4,6 +4,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, get_scorer
 
 # Private by name, but documented; nothing public takes rows of whatever container a search may hold.
@@ -95,7 +96,7 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
 def _predict_episodes(model, supports, queries):
     if isinstance(model, MetaEstimator):
         return model.predict_tasks(supports, queries)
-    if isinstance(last_of(model), MetaEstimator):
+    if isinstance(last_of(model), MetaEstimator) and not isinstance(model, FrozenEstimator):
         return [adapt(model, *s).predict(q) for s, q in zip(supports, queries, strict=True)]
     return [clone(model).fit(*s).predict(q) for s, q in zip(supports, queries, strict=True)]
 
@@ -187,7 +188,7 @@ class _FewShotScorer:
             support, (X_query, y_query) = self._split(estimator, name, task, i)
             try:
                 scores.append(scorer(_adapted_view(estimator, support, y_query), X_query, y_query))
-            except ValueError as error:
+            except (AttributeError, ValueError) as error:  # a regressor has no probabilities
                 raise ValueError(f"{name}: {error}") from error
         return float(np.mean(scores))
 

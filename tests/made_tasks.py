@@ -29,6 +29,17 @@ def make_tasks(n_tasks=8, *, n_rows=24, n_features=3, labels=(0, 1), spread=1.0,
     return tasks
 
 
+def make_lines(n_tasks=8, *, n_rows=24, n_features=3, noise=0.1, seed=0):
+    """Tasks ``(X, y)`` of a regression: a line of its own in each, with targets of both signs."""
+    rng = np.random.default_rng(seed)
+    tasks = []
+    for _ in range(n_tasks):
+        X = rng.uniform(-1, 1, size=(n_rows, n_features))
+        y = X @ (2 * rng.normal(size=n_features)) + noise * rng.normal(size=n_rows)
+        tasks.append((X.astype(np.float32), y))
+    return tasks
+
+
 def make_images(n_tasks=4, *, n_rows=12, labels=("a", "b"), seed=0):
     """Tasks of images of shape (1, 16, 16)."""
     tasks = make_tasks(n_tasks, n_rows=n_rows, n_features=256, labels=labels, seed=seed)
@@ -67,3 +78,10 @@ def episodes_seen_by(clf):
         yield seen
     finally:
         hook.remove()
+
+
+def contents(model):
+    """All attributes, and those of the parts, as they are in memory."""
+    parts = [model, *(getattr(model, "named_steps", {}).values())]
+    parts += [model.best_estimator_] if hasattr(model, "best_estimator_") else []
+    return [{name: id(value) for name, value in vars(part).items()} for part in parts]
