@@ -48,14 +48,20 @@ def feature_statistics(tasks):
     bounds = tasks.bounds()
     n_tasks = min(tasks.n_tasks, TASKS_LOOKED_AT)
     ids = np.linspace(0, tasks.n_tasks - 1, n_tasks).round().astype(int)
-    X = tasks.X[np.concatenate([np.arange(bounds[i], bounds[i + 1]) for i in ids])]
-    if sparse.issparse(X):
-        mean, variance = mean_variance_axis(sparse.csr_matrix(X), axis=0)
-    else:
-        mean, variance = X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
+    # One task in memory at a time.
+    counts = np.diff(bounds)[ids]
+    means, variances = zip(*(_moments(tasks.X[np.arange(bounds[i], bounds[i + 1])]) for i in ids), strict=True)
+    mean = np.average(means, axis=0, weights=counts)
+    variance = np.average(variances + np.square(means - mean), axis=0, weights=counts)
     scale = np.sqrt(variance)
     constant = scale <= 1e-6 * np.abs(mean)  # what float32 leaves of a constant is rounding
     return mean, np.where(constant, 1.0, scale)
+
+
+def _moments(X):
+    if sparse.issparse(X):
+        return mean_variance_axis(sparse.csr_matrix(X, dtype=np.float64), axis=0)
+    return X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
 
 
 def count_features(backbone, input_shape):

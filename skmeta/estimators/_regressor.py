@@ -135,4 +135,5 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
 
 
 def _as_columns(y):
-    return torch.as_tensor(np.asarray(y, dtype=np.float64).reshape(len(y), -1))
+    # torch takes neither negative strides nor read-only memory
+    return torch.as_tensor(np.require(y, np.float64, "CW").reshape(len(y), -1))

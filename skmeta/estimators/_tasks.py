@@ -188,7 +188,8 @@ class LoadedRows:
     def __getitem__(self, index):
         """Rows at an int array of shape (n_rows,): an array or a CSR matrix."""
         ids, part = np.unique(np.searchsorted(self.bounds, index, side="right") - 1, return_inverse=True)
-        self.held = {i: self.held[i] if i in self.held else self._load(i) for i in ids.tolist()}
+        self.held = {i: self.held.get(i) for i in ids.tolist()}  # lets go of the others before it loads
+        self.held |= {i: self._load(i) for i, part_X in self.held.items() if part_X is None}
         first = np.cumsum([0] + [part_X.shape[0] for part_X in self.held.values()])
         return concatenate_rows(list(self.held.values()))[index - self.bounds[ids][part] + first[part]]
 
