@@ -1,4 +1,4 @@
-"""The examples run, and so does every block of Python in the README."""
+"""The examples run, and so does every block of Python in the README and the user guide."""
 
 import os
 import re
@@ -12,13 +12,27 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("SKMETA_DATA", ROOT.parent / "shared" / "data"))
 
 
-def test_readme():
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) >= 6
+def run_blocks(page):
+    """Names that all blocks of a page leave, run in order."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) >= 3
     namespace = {}
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)
-    assert namespace["ours"].mean > namespace["theirs"].mean
+        exec(compile(block, page, "exec"), namespace)
+    return namespace
+
+
+def test_readme():
+    names = run_blocks("README.md")
+    assert names["ours"].mean > names["theirs"].mean
+
+
+def test_user_guide():
+    names = run_blocks("docs/user_guide.md")
+    assert names["part"].n_iter_ == 20
+    assert names["plain"].classes_.tolist() == [8, 9]
+    assert [row["event_lr"] for row in names["trained"].history_] == pytest.approx([2e-3, 1.8e-3])
+    assert list(names["folder"].iterdir())
 
 
 def test_new_scanner(tmp_path, capsys):

@@ -50,7 +50,8 @@ def feature_statistics(tasks):
     ids = np.linspace(0, tasks.n_tasks - 1, n_tasks).round().astype(int)
     # One task in memory at a time.
     counts = np.diff(bounds)[ids]
-    means, variances = zip(*(_moments(tasks.X[np.arange(bounds[i], bounds[i + 1])]) for i in ids), strict=True)
+    rows = (tasks.X[np.arange(bounds[i], bounds[i + 1])] for i in ids)
+    means, variances = zip(*map(_moments, rows), strict=True)
     mean = np.average(means, axis=0, weights=counts)
     variance = np.average(variances + np.square(means - mean), axis=0, weights=counts)
     scale = np.sqrt(variance)
