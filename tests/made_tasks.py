@@ -4,9 +4,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from skmeta import TAMLClassifier, TMAMLClassifier
+from skmeta import TAMLClassifier, TAMLRegressor, TMAMLClassifier, TMAMLRegressor
 
 ESTIMATORS = [TMAMLClassifier, TAMLClassifier]
+REGRESSORS = [TMAMLRegressor, TAMLRegressor]
 QUICK = {
     "hidden_layer_sizes": (8,),
     "inner_steps": 2,
@@ -37,6 +38,28 @@ def make_lines(n_tasks=8, *, n_rows=24, n_features=3, noise=0.1, seed=0):
         X = rng.uniform(-1, 1, size=(n_rows, n_features))
         y = X @ (2 * rng.normal(size=n_features)) + noise * rng.normal(size=n_rows)
         tasks.append((X.astype(np.float32), y))
+    return tasks
+
+
+def make_curves(
+    n_tasks=8, *, n_rows=24, n_features=3, outputs=(), log_scale=0.0, level=1.0, noise=0.1, seed=0
+):
+    """Tasks ``(X, y)`` of a smooth function of each task's own, ``y`` of shape ``(n_rows, *outputs)``.
+
+    The logarithms of their scales have the standard deviation ``log_scale``.
+    """
+    rng = np.random.default_rng(seed)
+    tasks = []
+    for _ in range(n_tasks):
+        X = rng.normal(size=(n_rows, n_features)).astype(np.float32)
+        slope = rng.normal(size=(n_features, *outputs))
+        y = (
+            X @ slope
+            + np.sin(2 * X @ slope)
+            + level * rng.normal()
+            + noise * rng.normal(size=(n_rows, *outputs))
+        )
+        tasks.append((X, np.exp(log_scale * rng.normal()) * y))
     return tasks
 
 

@@ -2,13 +2,14 @@
 
 from skmeta.engine.batches import EpisodeSource
 from skmeta.engine.learner import MetaLearner
-from skmeta.engine.net import OPTIMIZERS, StepProgress, early_stopping, make_net, settle, train
+from skmeta.engine.net import OPTIMIZERS, StepProgress, clip_gradient, early_stopping, make_net, settle, train
 
 __all__ = [
     "OPTIMIZERS",
     "EpisodeSource",
     "MetaLearner",
     "StepProgress",
+    "clip_gradient",
     "early_stopping",
     "make_net",
     "settle",

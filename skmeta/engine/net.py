@@ -1,10 +1,19 @@
 """The unmodified skorch net that trains a ``MetaLearner``, and its callbacks."""
 
+import copy
 import warnings
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, PassthroughScoring
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    GradientNormClipping,
+    LRScheduler,
+    PassthroughScoring,
+)
 from skorch.helper import predefined_split
 from skorch.utils import noop
 from tqdm.auto import tqdm
@@ -12,6 +21,8 @@ from tqdm.auto import tqdm
 from skmeta.engine.batches import STEPS_PER_EPOCH, MetaBatches, SameMetaBatches
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+# What the history holds only if tasks are held out.
+OF_VALIDATION = "valid_loss", "valid_loss_best", "valid_score", "valid_score_best"
 
 
 class SkipNonFinite(Callback):
@@ -43,6 +54,33 @@ class SkipNonFinite(Callback):
                 f"{n_skipped} of {n_steps} meta-steps were not finite: lower inner_lr or outer_lr, "
                 "or scale the features."
             )
+
+
+class ResumeSchedules(Callback):
+    """Lets schedules of the learning rate go on where the last run left them.
+
+    skorch makes a new scheduler for each run, which counts its epochs even if it steps at every batch,
+    and takes its first step, once more, as it is made. Stands before the schedulers.
+    """
+
+    def initialize(self):
+        self.states_ = {}
+        return self
+
+    def on_train_begin(self, net, **kwargs):
+        self.groups_ = [{n: v for n, v in g.items() if n != "params"} for g in net.optimizer_.param_groups]
+
+    def on_epoch_begin(self, net, **kwargs):
+        for name, state in self.states_.items():
+            dict(net.callbacks_)[name].lr_scheduler_.load_state_dict(state)
+        if self.states_:
+            for group, before in zip(net.optimizer_.param_groups, self.groups_, strict=True):
+                group.update(before)
+        self.states_ = {}
+
+    def on_train_end(self, net, **kwargs):
+        schedulers = [(name, c.lr_scheduler_) for name, c in net.callbacks_ if isinstance(c, LRScheduler)]
+        self.states_ = {name: copy.deepcopy(scheduler.state_dict()) for name, scheduler in schedulers}
 
 
 class ValidationScore(Callback):
@@ -78,6 +116,11 @@ class StepProgress(Callback):
         return {name: value for name, value in vars(self).items() if name != "bar_"}
 
 
+def clip_gradient(norm):
+    """Callbacks that scale an outer gradient down to ``norm``."""
+    return [("clip_gradient", GradientNormClipping(norm))]
+
+
 def early_stopping(score, patience, tol):
     """Callbacks that stop ``patience`` epochs after the best validation score, and keep that state."""
     stop = EarlyStopping(
@@ -100,7 +143,7 @@ def make_net(
     learner, objective, *, optimizer, outer_lr, callbacks, device, meta_batch_size, verbose, **kwargs
 ):
     """The skorch net that trains ``learner``; ``kwargs`` take skorch's spellings."""
-    return NeuralNet(
+    net = NeuralNet(
         learner,
         criterion=objective,
         optimizer=OPTIMIZERS.get(optimizer, optimizer),
@@ -109,21 +152,57 @@ def make_net(
         iterator_train=MetaBatches,
         iterator_valid=SameMetaBatches,
         train_split=None,
-        callbacks=[("skip_non_finite", SkipNonFinite()), *callbacks],
+        callbacks=[
+            ("skip_non_finite", SkipNonFinite()),
+            ("resume_schedules", ResumeSchedules()),
+            *callbacks,
+        ],
+        use_caching=False,  # skorch would join the targets of meta-batches, which are no arrays
         device=device,
         verbose=verbose,
         **kwargs,
     ).initialize()
+    names = [name for name, _ in net.callbacks_]
+    for key, value in kwargs.items():
+        prefix, name, *_ = key.split("__")
+        if prefix == "callbacks" and name not in names and value is not None:
+            raise ValueError(f"{key}: there is no callback {name!r}, only {names}.")
+    return net
 
 
 def train(net, source, validation=None):
     """Run the outer steps of ``source``; Ctrl-C ends them early and keeps what was learned."""
+    _check_callbacks(net, validation)
     net.set_params(train_split=None if validation is None else predefined_split(validation))
     steps_per_epoch = net.get_params_for("iterator_train").get("steps_per_epoch", STEPS_PER_EPOCH)
     try:
         net.partial_fit(source, y=None, epochs=-(-len(source.steps) // steps_per_epoch))
     finally:
         net.set_params(train_split=None)  # the validation rows need not live as long as the net
+
+
+def _check_callbacks(net, validation):
+    """Raise ValueError for a callback of skorch that needs what there is not."""
+    for name, callback in net.callbacks_:
+        monitor = getattr(callback, "monitor", None)
+        if validation is None and monitor in OF_VALIDATION:
+            raise ValueError(
+                f"The callback {name!r} monitors {monitor!r}, which needs tasks for meta-validation. "
+                "Set early_stopping=True to hold some out."
+            )
+        if type(callback) not in (EpochScoring, BatchScoring):
+            continue
+        if not callable(callback.scoring):
+            raise ValueError(
+                f"The callback {name!r} has scoring={callback.scoring!r}, but it must be a callable "
+                "(net, X, y), since its data are episodes. With early_stopping=True the history has "
+                "their mean score as 'valid_score'."
+            )
+        if validation is None and not callback.on_train:
+            raise ValueError(
+                f"The callback {name!r} scores tasks of meta-validation. Set early_stopping=True to hold "
+                "some out, or its on_train=True."
+            )
 
 
 def settle(net, batch):

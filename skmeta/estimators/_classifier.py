@@ -38,7 +38,7 @@ class ClassPlan:
     loss = staticmethod(losses.cross_entropy)
     score = staticmethod(losses.accuracy)
     default_module = MLP
-    scaler = spread = None
+    scaler = spread = gradient_clip = None
 
     @property
     def targets(self):

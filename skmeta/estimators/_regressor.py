@@ -28,6 +28,9 @@ class TargetPlan:
     scaler: TargetScaler = field(init=False)
 
     n_way = None
+    # A task on which the inner loop explodes would else undo a hundred steps: on sinusoids, ten support
+    # rows, two seeds, TAML reached an R² of .94 and .98 with it, .92 and .68 without.
+    gradient_clip = 1.0
     loss = staticmethod(losses.squared_error)
     score = staticmethod(losses.explained_variance)
 

@@ -210,7 +210,8 @@ class TMAMLRegressor(MetaRegressor):
     As ``TMAMLClassifier``, with squared errors. Targets are brought to the order of one and back inside:
     a task's level and scale are estimated from its support set and what the tasks of ``fit`` have in
     common, so that tasks may be alike, or differ by factors of a million, without a parameter to set.
-    Without a ``module``, features are standardised too, by their means and deviations in ``fit``.
+    Without a ``module``, features are standardised too, by their means and deviations in ``fit``. Outer
+    gradients are clipped to a norm of 1, which ``callbacks__clip_gradient__gradient_clip_value`` changes.
 
     Parameters
     ----------
