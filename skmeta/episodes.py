@@ -45,12 +45,14 @@ class EpisodeSampler:
 
     def __init__(self, task, label, rows, *, n_way, n_shot, n_query):
         self.n_way, self.n_shot, self.n_query = n_way, n_shot, n_query
-        pair, cell_of_row = torch.unique(torch.stack([task, label]), dim=1, return_inverse=True)
-        # A cell is one class of one task; its rows stand together in self.rows.
+        # A cell is one class of one task; its rows stand together in self.rows. Pairs as one number each,
+        # since torch.unique makes a tensor of each column.
+        n_labels = int(label.max()) + 1
+        cell, cell_of_row = torch.unique(task * n_labels + label, return_inverse=True)
         self.rows = rows[torch.argsort(cell_of_row, stable=True)]
-        self.cell_size = torch.bincount(cell_of_row, minlength=pair.shape[1])
+        self.cell_size = torch.bincount(cell_of_row)
         self.cell_start = self.cell_size.cumsum(0) - self.cell_size
-        self.n_cells = torch.bincount(pair[0])
+        self.n_cells = torch.bincount(cell // n_labels)
         self.first_cell = self.n_cells.cumsum(0) - self.n_cells
 
     @property

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
-from made_learners import assert_same, ragged_source
+from made_learners import RAGGED, assert_same, ragged_source
+
+from skmeta.targets import TargetScaler, moments
 
 
 @pytest.mark.parametrize("targets", ["per task", "shared", "values"])
@@ -41,3 +43,38 @@ def test_a_meta_batch_depends_on_its_number_and_the_seed_alone():
     assert not torch.equal(x, source.meta_batch(6, 4)[0]["query_x"])
     assert not torch.equal(x, other.meta_batch(5, 4)[0]["query_x"])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def scaled_source():
+    """Ragged tasks of two outputs, a million times apart; their scaler and the scale of each row's task."""
+    source = ragged_source("values")
+    task = torch.as_tensor(source.rows.X[:, 0]).long()
+    noise = torch.as_tensor(source.rows.X[:, 2:]).double()
+    source.targets = (noise + 3 * task[:, None]) * torch.tensor([1.0, 1e6, 1e-6, 0.1])[task, None].double()
+    of_tasks = [moments(source.targets[task == i], torch.ones((task == i).sum())) for i in range(len(RAGGED))]
+    stacked = [torch.stack(part) for part in zip(*of_tasks, strict=True)]
+    source.scaler = TargetScaler(*stacked)
+    source.spread = source.scaler.from_moments(*stacked)[1][task]
+    return source
+
+
+def test_scaled_targets_are_those_of_the_task_in_units_of_its_scale():
+    plain, source = scaled_source(), scaled_source()
+    plain.scaler = None
+    (raw, raw_target), (inputs, target) = (s.meta_batch(0, 4) for s in (plain, source))
+    assert "output_scale" not in raw
+    outputs = torch.randn(target["query_y"].shape, generator=torch.Generator().manual_seed(0)).double()
+    for i in range(4):
+        kept, y = raw["support_weight"][i] > 0, raw["support_y"][i]
+        level, scale = source.scaler(y[kept], torch.ones(kept.sum()))
+        spread = source.spread[(source.targets == y[0]).all(1)][0]
+        assert_same(inputs["support_y"][i].double(), ((y - level) / scale).float().double())
+        assert inputs["support_y"][i, kept].abs().max() < 20
+        # The error that is learned from is the error of what predict would return, over the task's spread.
+        error = outputs[i] * inputs["output_scale"][i] - target["query_y"][i]
+        expected = (level + scale * outputs[i] - raw_target["query_y"][i]) / spread
+        torch.testing.assert_close(error.double(), expected, rtol=1e-5, atol=1e-5)
+        assert inputs["output_scale"][i].min() > 0.2 and inputs["output_scale"][i].max() < 5
+    for name in "support_x", "query_x", "support_weight":
+        assert torch.equal(inputs[name], raw[name])
+    assert inputs["support_y"].dtype == target["query_y"].dtype == torch.float32

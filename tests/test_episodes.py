@@ -186,3 +186,33 @@ def test_rows_take_reversed_and_read_only_views():
     for view in X, X[::-1], X[:, ::-1]:
         rows = Rows(view, torch.device("cpu"))
         assert rows[torch.tensor([0, 2])].tolist() == view[[0, 2]].tolist()
+
+
+class Lazy:
+    """Rows that an array of ints indexes, and nothing else does."""
+
+    def __init__(self, X):
+        self.X, self.shape = X, X.shape
+
+    def __getitem__(self, index):
+        assert isinstance(index, np.ndarray) and index.ndim == 1
+        return self.X[index]
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+def test_rows_are_asked_for_as_they_are_drawn(kind):
+    X = np.array([[0, 1, 0, 2], [3, 0, 0, 0], [0, 0, 4, 5]])
+    rows = Rows(Lazy(kind(X)), torch.device("cpu"))
+    assert rows.shape == (4,)
+    for index in [2, 0, 2], [[1, 1, 0], [2, 0, 1]]:
+        assert rows[torch.tensor(index)].tolist() == X[index].tolist()
+        assert rows[torch.tensor(index)].dtype == torch.float32
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(1, 3), slice(2, 9), slice(3, 3)], ids=str)
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix, sparse.coo_array, sparse.csc_array])
+def test_slices_of_rows(kind, part):
+    X = np.array([[0.0, 1, 0, 2], [3, 0, 0, 0], [0, 0, 4, 5]])
+    sliced = Rows(kind(X), torch.device("cpu"))[part]
+    assert sliced.dtype == torch.float32 and sliced.shape == X[part].shape
+    assert sliced.tolist() == X[part].tolist()

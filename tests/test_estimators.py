@@ -8,6 +8,7 @@ import pickle
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import joblib
@@ -15,18 +16,32 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from made_tasks import ESTIMATORS, QUICK, episodes_seen_by, flatten, make_images, make_tasks, split
+from made_tasks import (
+    ESTIMATORS,
+    QUICK,
+    REGRESSORS,
+    episodes_seen_by,
+    flatten,
+    make_curves,
+    make_images,
+    make_tasks,
+    split,
+)
 from scipy import sparse
 from scipy.special import softmax
 from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 
-from skmeta import Conv4, TAMLClassifier, TMAMLClassifier
+from skmeta import Conv4, TAMLClassifier, TMAMLClassifier, adapt
 from skmeta.estimators import _base, _inference
 from skmeta.meta_models import BasisMetaModel
 
+# Over all estimators, 1,000.
+N_ADAPTATIONS = 250
+
 TASKS = make_tasks(8)
+CURVES = make_curves(8)
 X, Y = TASKS[0]
 ABC = make_tasks(8, labels=("a", "b", "c"), seed=1)
 # Labels of its own in every task: 2 to 4 classes, and new names each time.
@@ -497,6 +512,21 @@ def test_many_rows_are_predicted_in_parts(monkeypatch):
     np.testing.assert_allclose(clf.predict_proba(X), whole, rtol=1e-12)
 
 
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *REGRESSORS])
+def test_many_support_rows_are_adapted_to_in_parts(estimator, form, monkeypatch):
+    tasks = CURVES if estimator in REGRESSORS else OWN_LABELS
+    X, y = tasks[0]
+    model = estimator(**QUICK | {"max_iter": 20}).fit(tasks)
+    whole = copied(model.adapt(X, y).adapted_params_)
+    monkeypatch.setattr(_inference, "ROWS_AT_ONCE", 5)
+    rows = []
+    model.net_.module_.backbone.register_forward_hook(lambda module, inputs, _: rows.append(len(inputs[0])))
+    for name, p in model.adapt(form(X), y).adapted_params_.items():
+        torch.testing.assert_close(p, whole[name], rtol=1e-4, atol=1e-5)
+    assert max(rows) == 5
+
+
 @pytest.mark.parametrize("at_once", [64, 3])
 @pytest.mark.parametrize(
     "tasks", [RAGGED, OWN_LABELS, make_tasks(5, labels=(0, 1, 2))], ids=["ragged", "own", "even"]
@@ -673,6 +703,32 @@ def test_a_meta_model_of_the_users_own():
     assert clf.predict(X).shape == Y.shape
     small = TAMLClassifier(**QUICK, meta_model=BasisMetaModel(hidden=4)).fit(TASKS)
     assert small.meta_params_["meta_model.out.weight"].shape == (5, 4)
+
+
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *REGRESSORS])
+def test_threads_that_adapt_copies_do_not_meet(estimator):
+    """All copies share one module, which torch.func lends other parameters while it runs."""
+    tasks = CURVES if estimator in REGRESSORS else make_tasks(8, labels=(0, 1, 2))
+    model = estimator(**QUICK).fit(tasks)
+    alone = [adapt(model, *task) for task in tasks]
+    expected = [(a.adapted_params_, a.predict(X), a.predict_tasks(tasks[:2], [X, X])) for a in alone]
+
+    def run(i):
+        params, predicted, of_tasks = expected[i % len(tasks)]
+        adapted = adapt(model, *tasks[i % len(tasks)])
+        assert_same_params(adapted.adapted_params_, params)
+        np.testing.assert_array_equal(adapted.predict(X), predicted)
+        if i % 10 == 0:
+            np.testing.assert_array_equal(adapted.predict_tasks(tasks[:2], [X, X]), of_tasks)
+            assert_same_params(model.meta_params_, meta)
+
+    meta, interval = model.meta_params_, sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert len(list(pool.map(run, range(N_ADAPTATIONS)))) == N_ADAPTATIONS
+    finally:
+        sys.setswitchinterval(interval)
 
 
 # ---- state: nothing but the estimator changes
@@ -887,6 +943,30 @@ def test_max_iter_counts_outer_steps(estimator, max_iter):
     assert clf.n_skipped_ == 0
     assert len(clf.history_) == -(-max_iter // 50)
     assert clf.validation_scores_ == []
+
+
+class Sizes(Callback):
+    """How many tasks each meta-batch has."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_batch_end(self, net, batch, training, **kwargs):
+        if training:
+            self.seen.append(len(batch[0]["support_x"]))
+
+
+@each_estimator
+def test_skorchs_spellings_set_the_length_of_an_epoch_and_the_meta_batch(estimator):
+    sizes = Sizes()
+    settings = QUICK | {"max_iter": 25, "inner_steps": 1, "callbacks": [sizes]}
+    clf = estimator(**settings, iterator_train__steps_per_epoch=10, iterator_train__batch_size=7).fit(TASKS)
+    assert [len(epoch["batches"]) for epoch in clf.history_] == [10, 10, 5]
+    assert sizes.seen == [7] * 25 and clf.n_iter_ == 25
+    same = estimator(**settings | {"meta_batch_size": 7, "callbacks": None}).fit(TASKS)
+    assert_same_params(clf.meta_params_, same.meta_params_)
+    stopped = estimator(**settings, early_stopping=True, iterator_train__steps_per_epoch=10).fit(TASKS)
+    assert len(stopped.validation_scores_) == 3
 
 
 def test_max_iter_auto(monkeypatch):

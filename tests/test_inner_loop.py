@@ -90,14 +90,21 @@ class Case(NamedTuple):
 
     def adapt(self, task, params=None, n_steps=N_STEPS, **kwargs):
         params = self.params if params is None else params
-        n_way = torch.tensor(len(params["bias"]))
+        return inner_loop(self.loss_of(task), params, self.make_rule(params), n_steps, **kwargs)
+
+    def adapt_to_parts(self, parts, shares, **kwargs):
+        losses = list(zip(shares, map(self.loss_of, parts), strict=True))
+        return inner_loop(losses, self.params, self.make_rule(self.params), N_STEPS, **kwargs)
+
+    def loss_of(self, task):
+        n_way = torch.tensor(len(self.params["bias"]))
 
         def loss(params):
             outputs = network(params, task.x)
             value = self.loss(outputs, task.y, task.weight)
             return value, Evidence(outputs, task.y, task.weight, n_way, value)
 
-        return inner_loop(loss, params, self.make_rule(params), n_steps, **kwargs)
+        return loss
 
 
 @pytest.fixture(params=KINDS.values(), ids=KINDS)
@@ -163,6 +170,17 @@ def test_padding_changes_nothing(case):
     padded = Task(*(torch.cat([part, part[:1], part[:1]]) for part in task))
     padded.weight[-2:] = 0
     assert_same(case.adapt(padded), case.adapt(task))
+
+
+@pytest.mark.parametrize("sizes", [(6,), (3, 3), (1, 4, 1), (1,) * 6], ids=str)
+def test_parts_of_a_support_set_are_the_whole_of_it(case, sizes):
+    task = case.make_task()
+    task.weight[4] = 0
+    parts = [Task(*part) for part in zip(*(t.split(sizes) for t in task), strict=True)]
+    shares = [part.weight.sum() / 5 for part in parts]
+    whole = case.adapt(task)
+    assert_same(case.adapt_to_parts(parts, shares), whole)
+    assert_same(case.adapt_to_parts(parts, shares, first_order=True), whole)
 
 
 @pytest.mark.parametrize("name", [name for name, (_, exact) in RULES.items() if exact])

