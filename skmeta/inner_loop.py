@@ -110,7 +110,22 @@ class LearnedUpdate(GradientDescent):
         momentum = {name: MOMENTUM_DECAY * m + grads[name] for name, m in momentum.items()}
         progress = min(k / self.horizon, 1.0)
         sizes = self.sizes or {name: p.numel() for name, p in params.items()}
-        update = self.meta_model(Step(progress, params, initial, grads, momentum, evidence, sizes))
+        update = self._predict(Step(progress, params, initial, grads, momentum, evidence, sizes))
         params, _ = super().step(params, grads, evidence, None)
         params = {name: p + self.meta_model_lr * update[name] for name, p in params.items()}
         return params, (k + 1, initial, momentum)
+
+    def _predict(self, step):
+        try:
+            update = self.meta_model(step)
+        except (TypeError, AttributeError) as error:
+            raise TypeError(
+                f"meta_model={self.meta_model!r} failed on a skmeta.inner_loop.Step: {error}"
+            ) from error
+        if not isinstance(update, dict) or update.keys() != step.params.keys():
+            got = sorted(update) if isinstance(update, dict) else type(update).__name__
+            raise TypeError(
+                "meta_model must return a dict with an update for each tensor in step.params, "
+                f"{sorted(step.params)}; got {got}."
+            )
+        return update

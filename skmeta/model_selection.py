@@ -3,20 +3,29 @@
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
+from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, get_scorer
 
 # Private by name, but documented; nothing public takes rows of whatever container a search may hold.
 from sklearn.utils import Bunch, _safe_indexing, check_consistent_length
 from sklearn.utils.metadata_routing import MetadataRequest
+from sklearn.utils.validation import check_is_fitted
 
 from skmeta.estimators._adapted import adapt, last_of
 from skmeta.estimators._base import MetaEstimator
 from skmeta.estimators._episodes import check_classes, draw_episodes
 from skmeta.estimators._few_shot import FewShotClassifier, FewShotRegressor
 from skmeta.estimators._params import COUNT, NONE, Number, check_value
-from skmeta.estimators._tasks import Tasks, is_task_list, read_tasks
+from skmeta.estimators._tasks import (
+    Tasks,
+    check_lengths,
+    check_list,
+    is_task_list,
+    number_groups,
+    read_tasks,
+    task_names,
+)
 
 
 def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, random_state=0):
@@ -49,10 +58,10 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
 
     Raises
     ------
+    TypeError
+        If ``model`` is no classifier.
     ValueError
         If a number is out of range, or a task cannot give an episode; it is named.
-    TypeError
-        If ``model`` is a regressor.
 
     Examples
     --------
@@ -63,11 +72,6 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
     >>> evaluate(LogisticRegression(), scanners.test, n_episodes=2, n_shot=2).scores.shape
     (2,)
     """
-    if is_regressor(model):
-        raise TypeError(
-            f"evaluate is of the accuracy of classifiers; got the regressor {type(model).__name__} as model. "
-            "few_shot_scorer('r2')(model, tasks) scores one."
-        )
     for name, value, allowed in (
         ("n_episodes", n_episodes, [Number(Integral, 2)]),
         ("n_way", n_way, [Number(Integral, 2), NONE]),
@@ -76,6 +80,11 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
         ("random_state", random_state, [Number(Integral, 0)]),
     ):
         check_value("evaluate", name, value, allowed)
+    if isinstance(model, type) or not hasattr(model, "fit") or isinstance(last_of(model), RegressorMixin):
+        raise TypeError(
+            f"The 'model' parameter of evaluate must be a classifier. Got {model!r} instead. A regressor of "
+            "skmeta is scored by few_shot_scorer('r2')."
+        )
     if not is_task_list(tasks):
         raise ValueError(
             f"tasks must be a list of tasks, each a tuple as in fit. Got {type(tasks).__name__} instead."
@@ -84,6 +93,8 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
     classes, codes = np.unique(checked.y, return_inverse=True)
     check_classes(checked, classes, codes)
     ids = np.arange(checked.n_tasks if checked.given is not None else n_episodes) % checked.n_tasks
+    if len(ids) < 2:
+        raise ValueError(f"tasks that come with a query set must be 2 or more; got {len(ids)}.")
     shape = {"n_way": n_way, "n_shot": n_shot, "n_query": n_query}
     episodes = draw_episodes(checked, codes, ids, seed=random_state, **shape)
     truth = [checked.y[query] for _, query in episodes]
@@ -182,6 +193,11 @@ class _FewShotScorer:
         return request
 
     def __call__(self, estimator, X, y=None, groups=None):
+        if not isinstance(last_of(estimator), MetaEstimator):
+            raise TypeError(
+                f"estimator must end in one of skmeta; it ends in a {type(last_of(estimator)).__name__}."
+            )
+        check_is_fitted(estimator)
         scorer = get_scorer(self.metric)
         scores = []
         for i, (name, task) in enumerate(_named_tasks(X, y, groups)):
@@ -196,7 +212,10 @@ class _FewShotScorer:
         if len(task) == 4:
             return task[:2], task[2:]
         X, y = task
-        check_consistent_length(X, y)
+        try:
+            check_consistent_length(X, y)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
         codes = np.zeros(len(y), dtype=np.int64)
         if is_classifier(estimator):
             codes = np.unique(np.asarray(y), return_inverse=True)[1]
@@ -210,16 +229,27 @@ class _FewShotScorer:
 
 def _named_tasks(X, y, groups):
     if is_task_list(X):
-        return ((f"task {i}", task) for i, task in enumerate(X))
+        check_list(X, y, groups)
+        return _named_list(X)
     if groups is None:
         raise ValueError(
             "X must be a list of tasks, or rows with groups, the task of each. In a search, call "
             "sklearn.set_config(enable_metadata_routing=True) so that groups reach the scorer."
         )
-    check_consistent_length(X, y, groups)
-    ids, task = np.unique(np.asarray(groups), return_inverse=True)
-    rows = ((name, np.flatnonzero(task == i)) for i, name in enumerate(ids.tolist()))
+    if y is None:
+        raise ValueError("y is None, but X has rows, whose y is needed to score them.")
+    check_consistent_length(X, y)
+    ids, task = number_groups(groups, len(y))
+    rows = ((name, np.flatnonzero(task == i)) for i, name in enumerate(ids))
     return ((f"task {name!r}", (_safe_indexing(X, r), _safe_indexing(y, r))) for name, r in rows)
+
+
+def _named_list(X):
+    sizes = set()
+    for name, task in zip(task_names(X), X, strict=True):
+        sizes.add(len(task))
+        check_lengths(sizes)
+        yield name, task
 
 
 def _adapted_view(estimator, support, y_query):

@@ -6,7 +6,6 @@ import pytest
 from made_tasks import QUICK, episodes_seen_by, flatten, make_tasks, split
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.dummy import DummyClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -193,39 +192,3 @@ def test_frames_for_ours():
 def test_frames_for_one_of_scikit_learn():
     pooled = FrozenEstimator(LogisticRegression().fit(*FRAMES[0]))
     assert evaluate(pooled, FRAMES, n_episodes=6).scores.shape == (6,)
-
-
-def test_a_model_that_is_not_meta_trained():
-    with pytest.raises(ValueError, match="This TMAMLClassifier is not meta-trained yet"):
-        evaluate(TMAMLClassifier(), TASKS, n_episodes=2)
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "text"),
-    [
-        ({"n_episodes": 0}, "n_episodes"),
-        ({"n_shot": 0}, "n_shot"),
-        ({"n_query": 0}, "n_query"),
-        ({"n_way": 1}, "n_way"),
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("model", [TRAINED, DummyClassifier()], ids=["ours", "scikit-learn's"])
-def test_numbers_out_of_range(model, kwargs, text):
-    with pytest.raises(ValueError, match=text):
-        evaluate(model, TASKS, **{"n_episodes": 6} | kwargs)
-
-
-@pytest.mark.parametrize(
-    ("tasks", "text"),
-    [
-        ([], "empty list of tasks"),
-        ([*TASKS[:3], (TASKS[3][0][:, :2], TASKS[3][1])], "task 3 has 2 features, the tasks before it 4"),
-        ([(X, y, X) for X, y in TASKS], r"tuples of length \[3\]"),
-        (TASKS[0][0], "list of tasks"),
-    ],
-    ids=["none", "widths", "triples", "rows"],
-)
-def test_bad_tasks(tasks, text):
-    with pytest.raises(ValueError, match=text):
-        evaluate(TRAINED, tasks, n_episodes=6)

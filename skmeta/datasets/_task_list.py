@@ -23,7 +23,8 @@ class TaskList(Sequence):
     Raises
     ------
     TypeError
-        If ``load`` cannot be called, or returned something else than a tuple.
+        If ``load`` cannot be called or ``ids`` is no sequence, or ``load`` returned something else than
+        a tuple.
 
     Examples
     --------
@@ -37,6 +38,8 @@ class TaskList(Sequence):
     def __init__(self, load, ids):
         if not callable(load):
             raise TypeError(f"load must be a callable that takes an id. Got {load!r} instead.")
+        if not hasattr(ids, "__len__") or not hasattr(ids, "__getitem__"):
+            raise TypeError(f"ids must be a sequence. Got {ids!r} instead.")
         self.load, self.ids = load, ids
 
     @property

@@ -12,8 +12,8 @@ from sklearn.utils import check_random_state
 
 from skmeta.engine import settle, train
 from skmeta.estimators._inference import Support, adapt_net, outputs_of_rows, outputs_of_tasks
-from skmeta.estimators._params import SKORCH_PREFIXES, check_params, check_skorch_names
-from skmeta.estimators._tasks import check_rows, is_task_list, read_tasks
+from skmeta.estimators._params import SKORCH_PREFIXES, check_names, check_params
+from skmeta.estimators._tasks import check_rows, describe, is_task_list, read_tasks
 from skmeta.estimators._training import (
     choose_device,
     copy_net,
@@ -104,7 +104,7 @@ class MetaEstimator(BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
         if kwargs:
-            check_skorch_names(self, kwargs, self._get_param_names())
+            check_names(self, kwargs, self._get_param_names(), TypeError)
             self._skorch_params = dict(kwargs)
 
     def get_params(self, deep=True):
@@ -114,7 +114,10 @@ class MetaEstimator(BaseEstimator):
     def set_params(self, **params):
         """Set parameters, skorch's spellings included, and return the estimator."""
         ours = {name: value for name, value in params.items() if name.startswith(SKORCH_PREFIXES)}
-        super().set_params(**{name: value for name, value in params.items() if name not in ours})
+        theirs = {name: value for name, value in params.items() if name not in ours}
+        # scikit-learn would set those before the first wrong one.
+        check_names(self, theirs, self._get_param_names(), ValueError)
+        super().set_params(**theirs)
         if ours:
             self._skorch_params = self._skorch_params | ours
         return self
@@ -202,8 +205,15 @@ class MetaEstimator(BaseEstimator):
         """
         self._check_meta_trained()
         check_params(self)
-        if not all(isinstance(support, tuple) and len(support) == 2 for support in supports):
-            raise ValueError("supports must be a list of tuples (X_support, y_support).")
+        for name, value in (("supports", supports), ("X_queries", X_queries)):
+            if not hasattr(value, "__len__"):
+                raise ValueError(f"{name} must be a list with an entry for each task. Got {value!r} instead.")
+        for i, support in enumerate(supports):
+            if not isinstance(support, tuple) or len(support) != 2:
+                got = f"{len(support)} parts" if isinstance(support, tuple) else type(support).__name__
+                raise ValueError(
+                    f"supports must be a list of tuples (X_support, y_support); got {got} for task {i}."
+                )
         if len(supports) != len(X_queries):
             raise ValueError(
                 "supports and X_queries must have one entry for each task; "
@@ -232,11 +242,16 @@ class MetaEstimator(BaseEstimator):
         float
         """
         if groups is None and not is_task_list(X):
+            self._check_adapted()
+            if y is None:
+                raise ValueError("y is None, but X has rows, whose y is needed to score them.")
             return self._score_rows(X, y, sample_weight)
         self._check_meta_trained()
         check_params(self)
         if sample_weight is not None:
-            raise ValueError("sample_weight must be None when tasks are scored; got an array.")
+            raise ValueError(
+                f"sample_weight must be None when tasks are scored; got {describe(sample_weight)}."
+            )
         tasks = read_tasks(self, X, y, groups, reset=False)
         episodes = self._split_for_score(tasks)
         for name, (_, query) in zip(tasks.names, episodes, strict=True):

@@ -7,12 +7,12 @@ import torch
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
+from sklearn.utils import column_or_1d
 
 from skmeta import losses
 from skmeta.backbones import MLP
 from skmeta.estimators._base import MetaEstimator
 from skmeta.estimators._episodes import check_classes, draw_episodes
-from skmeta.estimators._tasks import check_labels
 from skmeta.heads import HEADS, LinearHead
 from skmeta.inequality import INEQUALITIES
 
@@ -95,7 +95,6 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         return classes[outputs.argmax(1)]
 
     def _make_plan(self, tasks):
-        check_labels(tasks.y)
         classes, codes = np.unique(tasks.y, return_inverse=True)
         shared = self._is_shared(tasks, codes, len(classes))
         head = self.head
@@ -149,7 +148,6 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
 
     def _encode_support(self, y, where=""):
         """Number of each support row's class, the mask of classes or None, and the classes of the task."""
-        check_labels(y, where)
         if self._label_space is not None:
             unknown = np.setdiff1d(y, self._label_space)
             if len(unknown):
@@ -176,9 +174,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         return draw_episodes(tasks, codes, np.arange(tasks.n_tasks), seed=0, **shape)
 
     def _score_rows(self, X, y, sample_weight):
-        predicted = self.predict(X)
-        if y is None:
-            raise ValueError("y is None, but X is an array of rows, whose labels are needed to score them.")
+        predicted, y = self.predict(X), column_or_1d(y)
         if not np.isin(y, self.classes_).any():
             raise ValueError(
                 "None of the labels in y is among the classes_ of the adapted task, "

@@ -34,9 +34,13 @@ def make_backbone(module, input_shape, hidden_layer_sizes, kwargs, default=MLP):
             raise ValueError(f"module is an instance, so it takes no arguments; got {sorted(kwargs)}.")
         backbone = copy.deepcopy(module)
     else:
-        known = inspect.signature(module).parameters
         shape = {"in_features": input_shape[0], "in_channels": input_shape[0], "input_shape": input_shape}
-        backbone = module(**{name: size for name, size in shape.items() if name in known} | kwargs)
+        try:
+            known = inspect.signature(module).parameters
+            backbone = module(**{name: size for name, size in shape.items() if name in known} | kwargs)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"module={module!r} could not be called with {kwargs}: {error}") from error
         if not isinstance(backbone, nn.Module):
             raise ValueError(f"module must return an nn.Module; got {type(backbone).__name__}.")
     _check_no_batch_statistics(backbone)

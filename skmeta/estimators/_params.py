@@ -4,6 +4,7 @@ import difflib
 from numbers import Integral, Real
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from skmeta.engine import OPTIMIZERS
@@ -68,6 +69,13 @@ def _is_patterns(value):
     return isinstance(value, (tuple, list)) and value and all(isinstance(v, str) for v in value)
 
 
+def _is_callbacks(value):
+    if not isinstance(value, (tuple, list)):
+        return False
+    named = [item if isinstance(item, tuple) else ("", item) for item in value]
+    return all(len(pair) == 2 and hasattr(pair[1], "on_train_begin") for pair in named)
+
+
 POSITIVE = Number(Real, 0, closed=False)
 COUNT = Number(Integral, 1)
 BOOLEAN = Kind(lambda v: isinstance(v, bool), "a bool")
@@ -106,11 +114,16 @@ CONSTRAINTS = {
     "validation_fraction": [Number(Real, 0, 1, closed=False)],
     "n_iter_no_change": [COUNT],
     "tol": [Number(Real, 0)],
-    "callbacks": [NONE, Kind(lambda v: isinstance(v, (tuple, list)), "a list of skorch callbacks")],
+    "callbacks": [NONE, Kind(_is_callbacks, "a list of skorch callbacks")],
     "strategy": [Options(("auto", "vmap", "loop"))],
     "device": [Kind(lambda v: isinstance(v, str | torch.device), "a str or torch.device")],
     "warm_start": [BOOLEAN],
     "verbose": [Number(Integral, 0), BOOLEAN],
+    "random_state": [
+        NONE,
+        Number(Integral, 0, 2**32),
+        Kind(lambda v: isinstance(v, np.random.RandomState), "a RandomState"),
+    ],
     "meta_model": [NONE, Kind(lambda v: isinstance(v, torch.nn.Module), "an nn.Module")],
     "meta_model_lr": [POSITIVE],
     "iterator_train__batch_size": [COUNT],
@@ -139,10 +152,10 @@ def check_value(owner, name, value, allowed):
         raise ValueError(f"The {name!r} parameter of {owner} must be {words}. Got {value!r} instead.")
 
 
-def check_skorch_names(estimator, names, known):
-    """Raise TypeError for a constructor argument that is neither known nor one of skorch's spellings."""
-    for name in names:
-        if not name.startswith(SKORCH_PREFIXES):
+def check_names(estimator, params, known, error):
+    """Raise ``error`` for a parameter that is neither known nor one of skorch's spellings."""
+    for name, value in params.items():
+        if name not in known and not name.startswith(SKORCH_PREFIXES):
             near = difflib.get_close_matches(name, known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else f" Beside its own, it takes {SKORCH_PREFIXES}."
-            raise TypeError(f"{type(estimator).__name__} has no parameter {name!r}.{hint}")
+            raise error(f"{type(estimator).__name__} has no parameter {name!r}, set to {value!r}.{hint}")

@@ -10,7 +10,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.datasets import TaskList
-from skmeta.estimators._tasks import is_task_list
+from skmeta.estimators._params import NONE, Kind, check_value
+from skmeta.estimators._tasks import check_lengths, check_list, check_width, is_task_list, task_names
+
+TRANSFORMER = [NONE, Kind(lambda v: hasattr(v, "transform") and not isinstance(v, type), "a transformer")]
 
 
 class PerTask(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
@@ -66,16 +69,15 @@ class PerTask(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Raises
         ------
         ValueError
-            If ``X`` is an empty list, or has tasks and ``y`` is not None.
+            If ``transformer`` is none, or ``X`` is an empty list, has tasks of different widths, or has
+            tasks and ``y`` is not None.
         """
+        check_value("PerTask", "transformer", self.transformer, TRANSFORMER)
         transformer = StandardScaler() if self.transformer is None else clone(self.transformer)
         if not is_task_list(X):
             self.transformer_ = transformer.fit(X, y)
             return self
-        if y is not None:
-            raise ValueError("X is a list of tasks, each with its own labels, so y must be None.")
-        if len(X) == 0:
-            raise ValueError("X is an empty list of tasks; at least 1 is needed.")
+        check_list(X, y)
         if isinstance(X, TaskList) and hasattr(transformer, "partial_fit"):
             for part_X, part_y in _parts(X):
                 transformer.partial_fit(part_X, part_y)
@@ -100,7 +102,10 @@ class PerTask(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if isinstance(X, TaskList):
             return TaskList(partial(_load_transformed, self.transformer_, X.load), X.ids)
         if is_task_list(X):
-            return [_transform_task(self.transformer_, task) for task in X]
+            return [
+                _transform_task(self.transformer_, task, name)
+                for task, name in zip(X, task_names(X), strict=True)
+            ]
         return self.transformer_.transform(X)
 
     def set_output(self, *, transform=None):
@@ -140,16 +145,26 @@ class PerTask(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
 
 def _parts(tasks):
-    for task in tasks:
-        yield from zip(task[::2], task[1::2], strict=True)
+    sizes, width = set(), None
+    for task, name in zip(tasks, task_names(tasks), strict=True):
+        sizes.add(len(task))
+        check_lengths(sizes)
+        for part_X, part_y in zip(task[::2], task[1::2], strict=True):
+            if width is not None:
+                check_width(part_X, width, name)
+            width = getattr(part_X, "shape", (None,))[1:] or None
+            yield part_X, part_y
 
 
-def _transform_task(transformer, task):
-    return tuple(transformer.transform(part) if i % 2 == 0 else part for i, part in enumerate(task))
+def _transform_task(transformer, task, name):
+    try:
+        return tuple(transformer.transform(part) if i % 2 == 0 else part for i, part in enumerate(task))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _load_transformed(transformer, load, name):
-    return _transform_task(transformer, load(name))
+    return _transform_task(transformer, load(name), f"task {name!r}")
 
 
 def _concatenate(parts):

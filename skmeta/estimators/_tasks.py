@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from sklearn.base import is_regressor
-from sklearn.utils import check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import validate_data
 
@@ -48,13 +47,9 @@ def read_tasks(estimator, X, y, groups, *, reset):
     X, y = check_rows(estimator, X, y, reset=reset)
     if groups is None:
         return Tasks(X, y, np.zeros(len(y), dtype=np.int64), ["X, y"], flat=True)
-    if np.ndim(groups) != 1:
-        raise ValueError(f"groups must have shape (n_rows,); got an array of shape {np.shape(groups)}.")
-    groups = np.asarray(groups)
-    check_consistent_length(X, groups)
-    ids, task = np.unique(groups, return_inverse=True)
+    ids, task = number_groups(groups, len(y))
     order = np.argsort(task, kind="stable")
-    return Tasks(X[order], y[order], task[order], [f"task {name!r}" for name in ids.tolist()])
+    return Tasks(X[order], y[order], task[order], [f"task {name!r}" for name in ids])
 
 
 def is_task_list(X):
@@ -65,13 +60,57 @@ def is_task_list(X):
     )
 
 
+def task_names(X):
+    """What messages call the tasks of a list."""
+    return [f"task {name!r}" for name in (X.ids if isinstance(X, TaskList) else range(len(X)))]
+
+
+def number_groups(groups, n_rows):
+    """Ids of the tasks, a list, and the number of each row's task; an error for missing or mixed ids."""
+    if np.shape(groups) != (n_rows,):
+        raise ValueError(
+            f"groups must have the shape ({n_rows},), an id for each row; got {describe(groups)}."
+        )
+    groups = np.asarray(groups)
+    missing = [name for name in groups.tolist() if name is None or name != name]
+    if missing:
+        raise ValueError(f"groups must have an id for each row; got {missing[0]!r} for {len(missing)} rows.")
+    ids, task = _unique(groups, "groups must have ids")
+    return ids.tolist(), task
+
+
+def check_list(X, y=None, groups=None):
+    """Raise ValueError for an empty list of tasks, or for labels or groups beside a list."""
+    for name, value in (("y", y), ("groups", groups)):
+        if value is not None:
+            raise ValueError(
+                f"X is a list of tasks, each with its own labels, so {name} must be None; "
+                f"got {describe(value)}."
+            )
+    if len(X) == 0:
+        raise ValueError("X is an empty list of tasks; at least 1 is needed.")
+
+
+def check_lengths(sizes):
+    """Raise ValueError for tuples of these lengths, if they are not those of tasks."""
+    if sizes not in ({2}, {4}):
+        raise ValueError(
+            "Each task must be a tuple (X, y), or each (X_support, y_support, X_query, y_query); "
+            f"got tuples of length {sorted(sizes)}."
+        )
+
+
 def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=False):
     """``X`` (and ``y``) of one task as float32 rows, or an error that starts with ``where``."""
+    if is_task_list(X) and len(X) > 0:
+        raise ValueError(f"{where}X must be the rows of one task; got a list of {len(X)} tasks.")
     if y is None:
         raise ValueError(
             f"{where}{type(estimator).__name__} requires y to be passed, but the target y is None. "
             "Without y, X must be a list of tasks, each a tuple (X, y)."
         )
+    if is_regressor(estimator) and np.ndim(y) > 2:
+        raise ValueError(f"{where}y must have the shape (n_rows,) or (n_rows, n_outputs); got {np.shape(y)}.")
     values = is_regressor(estimator)
     with_y = {} if isinstance(y, str) else {"multi_output": values, "y_numeric": values}
     try:
@@ -86,10 +125,11 @@ def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=
             ensure_min_samples=0 if empty else 1,
             **with_y,
         )
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         if not where:
             raise
-        raise ValueError(f"{where}{error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{where}{error}") from error
     shape = tuple((checked[0] if isinstance(checked, tuple) else checked).shape[1:])
     if reset:
         estimator._row_shape = shape
@@ -98,48 +138,51 @@ def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=
             f"{where}X has rows of shape {shape}, but {type(estimator).__name__} was fitted on rows of "
             f"shape {estimator._row_shape}."
         )
-    if values and isinstance(checked, tuple):
-        check_values(checked[1], where)
+    if isinstance(checked, tuple):
+        (_check_values if values else _check_labels)(checked[1], where)
     return checked
 
 
-def check_values(y, where=""):
-    """Raise ValueError for targets of a regression that are no numbers, or have too many axes."""
+def _check_values(y, where):
+    """Raise ValueError for targets of a regression that are no numbers."""
     if sparse.issparse(y) or y.dtype.kind not in "biuf":
-        raise ValueError(f"{where}y must be an array of numbers; got {_describe(y)}.")
-    if y.ndim > 2:
-        raise ValueError(f"{where}y must have the shape (n_rows,) or (n_rows, n_outputs); got {y.shape}.")
+        got = f"{type(y).__name__} of shape {y.shape} and dtype {y.dtype}"
+        raise ValueError(f"{where}y must be an array of numbers; got {got}.")
+    if not np.isfinite(y).all():  # scikit-learn turns None into NaN after it has looked for NaN
+        raise ValueError(f"{where}y contains NaN.")
 
 
-def check_labels(y, where=""):
-    """Raise ValueError for labels that are no classes: missing or continuous."""
-    if y.dtype == object and any(label is None or label != label for label in y):
-        raise ValueError(f"{where}y has missing labels.")
+def _check_labels(y, where):
+    """Raise ValueError for labels that are no classes: missing, mixed or continuous."""
+    if y.dtype == object:
+        if any(label is None or label != label for label in y):
+            raise ValueError(f"{where}y has missing labels.")
+        _unique(y, f"{where}y must have labels")
     with warnings.catch_warnings():
         # That many classes for so few rows are what few-shot tasks look like.
         warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
-        check_classification_targets(y)
+        try:
+            check_classification_targets(y)
+        except ValueError as error:
+            raise ValueError(f"{where}y: {error}") from error
+
+
+def _unique(values, what):
+    try:
+        return np.unique(values, return_inverse=True)
+    except TypeError as error:
+        kinds = sorted({type(value).__name__ for value in values.tolist()})
+        raise ValueError(f"{what} of one type, all strings or all numbers; got {kinds}.") from error
 
 
 def _read_list(estimator, X, y, groups, reset):
-    for name, value in (("y", y), ("groups", groups)):
-        if value is not None:
-            raise ValueError(
-                f"X is a list of tasks, each with its own labels, so {name} must be None; "
-                f"got {_describe(value)}."
-            )
-    if len(X) == 0:
-        raise ValueError("X is an empty list of tasks; at least 1 is needed.")
+    check_list(X, y, groups)
     lazy = isinstance(X, TaskList)
-    names = [f"task {name!r}" for name in X.ids] if lazy else [f"task {i}" for i in range(len(X))]
+    names = task_names(X)
     rows, labels, cuts, sizes = [], [], [], set()
     for name, task in zip(names, X, strict=True):
         sizes.add(len(task))
-        if sizes not in ({2}, {4}):
-            raise ValueError(
-                "Each task must be a tuple (X, y), or each (X_support, y_support, X_query, y_query); "
-                f"got tuples of length {sorted(sizes)}."
-            )
+        check_lengths(sizes)
         part_X, part_y, cut = _read_task(estimator, task, name, reset and not labels, len(labels) > 0)
         if labels and part_y.shape[1:] != labels[0].shape[1:]:
             expected = ("n_rows", *labels[0].shape[1:])
@@ -159,7 +202,7 @@ def _read_task(estimator, task, name, reset, has_others):
     checked = []
     for part_X, part_y in zip(task[::2], task[1::2], strict=True):
         if has_others or checked:
-            _check_width(part_X, estimator._row_shape, name)
+            check_width(part_X, estimator._row_shape, name)
         checked.append(check_rows(estimator, part_X, part_y, reset=reset and not checked, where=f"{name}: "))
     rows, labels = zip(*checked, strict=True)
     if len({y.shape[1:] for y in labels}) > 1:
@@ -203,7 +246,8 @@ class LoadedRows:
         return rows
 
 
-def _check_width(X, expected, name):
+def check_width(X, expected, name):
+    """Raise ValueError for an array of rows of another shape than the ``expected``."""
     if not hasattr(X, "shape"):
         return  # check_rows tells what is wrong with nested lists
     shape = tuple(X.shape[1:])
@@ -229,6 +273,7 @@ def _concatenate_labels(ys):
     return np.concatenate(ys)
 
 
-def _describe(value):
+def describe(value):
+    """The shape of an array, or the value itself."""
     shape = np.shape(value)
     return f"an array of shape {shape}" if shape else repr(value)
