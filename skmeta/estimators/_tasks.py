@@ -109,8 +109,8 @@ def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=
             f"{where}{type(estimator).__name__} requires y to be passed, but the target y is None. "
             "Without y, X must be a list of tasks, each a tuple (X, y)."
         )
-    if is_regressor(estimator) and np.ndim(y) > 2:
-        raise ValueError(f"{where}y must have the shape (n_rows,) or (n_rows, n_outputs); got {np.shape(y)}.")
+    if is_regressor(estimator) and getattr(y, "ndim", 0) > 2:
+        raise ValueError(f"{where}y must have the shape (n_rows,) or (n_rows, n_outputs); got {y.shape}.")
     values = is_regressor(estimator)
     with_y = {} if isinstance(y, str) else {"multi_output": values, "y_numeric": values}
     try:
