@@ -33,8 +33,13 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x):
+        x = self.scaled(x)
         for layer in self.layers:
             x = layer(x).relu()
+        return x
+
+    def scaled(self, x):
+        """What the first layer sees of rows."""
         return x
 
 
@@ -52,8 +57,8 @@ class StandardizedMLP(MLP):
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
 
-    def forward(self, x):
-        return super().forward(((x - self.mean) / self.scale).clamp(-self.LIMIT, self.LIMIT))
+    def scaled(self, x):
+        return ((x - self.mean) / self.scale).clamp(-self.LIMIT, self.LIMIT)
 
 
 class Conv4(nn.Module):

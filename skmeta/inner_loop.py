@@ -1,6 +1,7 @@
-"""The inner loop and its rules: pure functions of one task, parameters in, parameters out.
+"""The inner loop and its rules: pure functions of a task, parameters in, parameters out.
 
-Nothing here knows a meta-batch: ``vmap`` or a loop adds that axis around it.
+They are written for one task; ``vmap`` or a loop adds the meta-batch around them. Leading axes of all
+tensors, those of tasks, work too.
 """
 
 from typing import NamedTuple
@@ -19,7 +20,7 @@ class Evidence(NamedTuple):
     y: Tensor  # (n_support,) class numbers, or (n_support, n_outputs) targets
     weight: Tensor  # (n_support,), zero for padding
     n_way: Tensor  # () number of classes; 1 in a regression
-    loss: Tensor  # () weighted mean loss
+    loss: Tensor  # () weighted mean loss; its axes are those of tasks, if all have them
 
 
 class Step(NamedTuple):
@@ -34,14 +35,14 @@ class Step(NamedTuple):
     sizes: dict  # number of elements of each tensor, without those of classes that the task lacks
 
 
-def inner_loop(loss, params, rule, n_steps, *, first_order=False):
+def inner_loop(gradient, params, rule, n_steps, *, first_order=False):
     """Adapt ``params`` to one task by ``n_steps`` steps of ``rule``.
 
     Parameters
     ----------
-    loss : callable, or list of (float, callable)
-        ``loss(params)`` returns the support loss and an ``Evidence``. A list splits a large support set:
-        the loss is the sum of the parts' by these shares, and one part is in memory at a time.
+    gradient : callable
+        ``gradient(params)`` returns a dict like ``params``, and an ``Evidence``, or None for a rule that
+        reads none.
     params : dict of str to Tensor
     rule : GradientDescent or LearnedUpdate
     n_steps : int
@@ -53,7 +54,6 @@ def inner_loop(loss, params, rule, n_steps, *, first_order=False):
     dict of str to Tensor
         Adapted; the input is unchanged.
     """
-    gradient = grad(loss, has_aux=True) if callable(loss) else _gradient_of_parts(loss)
     state = rule.start(params)
     for _ in range(n_steps):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not first_order):
@@ -62,19 +62,31 @@ def inner_loop(loss, params, rule, n_steps, *, first_order=False):
     return params
 
 
-def _gradient_of_parts(parts):
+def gradient_of(loss):
+    """The gradient of a support loss: ``loss(params)`` returns the loss and an ``Evidence``."""
+    return grad(loss, has_aux=True)
+
+
+def gradient_of_parts(parts):
+    """The gradient of a large support set, one part in memory at a time: pairs of its share and gradient."""
+
     def gradient(params):
         total = {name: torch.zeros_like(p) for name, p in params.items()}
         seen = []
-        for share, loss in parts:
-            grads, evidence = grad(loss, has_aux=True)(params)
+        for share, part in parts:
+            grads, evidence = part(params)
             total = {name: g + share * grads[name] for name, g in total.items()}
             seen.append(evidence)
-        outputs, y, weight = (torch.cat(values) for values in list(zip(*seen, strict=True))[:3])
-        value = sum(share * evidence.loss for (share, _), evidence in zip(parts, seen, strict=True))
-        return total, Evidence(outputs, y, weight, seen[0].n_way, value)
+        return total, None if evidence is None else _joined([share for share, _ in parts], seen)
 
     return gradient
+
+
+def _joined(shares, parts):
+    """The ``Evidence`` of a support set from that of its parts."""
+    loss = sum(share * part.loss for share, part in zip(shares, parts, strict=True))
+    outputs, y, weight = (torch.cat(rows, loss.ndim) for rows in list(zip(*parts, strict=True))[:3])
+    return Evidence(outputs, y, weight, parts[0].n_way, loss)
 
 
 class GradientDescent:
@@ -87,7 +99,7 @@ class GradientDescent:
         return None
 
     def step(self, params, grads, evidence, state):
-        return {name: p - self.inner_lr[name] * grads[name] for name, p in params.items()}, state
+        return {n: torch.addcmul(p, self.inner_lr[n], grads[n], value=-1) for n, p in params.items()}, state
 
 
 class LearnedUpdate(GradientDescent):

@@ -1,36 +1,38 @@
-"""Task losses, and the outer objective: the one place where tasks meet."""
+"""Task losses, and the outer objective: the one place where tasks meet.
+
+Leading axes, ``...`` in the shapes, are those of tasks, or none for a task alone.
+"""
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from skmeta.inequality import INEQUALITIES
 
 
 def cross_entropy(outputs, y, weight):
-    """Weighted mean cross-entropy of one task: logits ``(n_rows, n_way)``, labels ``(n_rows,)``."""
-    return weighted_mean(functional.cross_entropy(outputs, y, reduction="none"), weight)
+    """Weighted mean cross-entropy of a task: logits ``(..., n_rows, n_way)``, labels ``(..., n_rows)``."""
+    return weighted_mean(-outputs.log_softmax(-1).gather(-1, y[..., None]).squeeze(-1), weight)
 
 
 def squared_error(outputs, y, weight):
-    """Weighted mean squared error of one task: both of shape ``(n_rows, n_outputs)``."""
+    """Weighted mean squared error of a task: both of shape ``(..., n_rows, n_outputs)``."""
     return weighted_mean((outputs - y).square().mean(-1), weight)
 
 
 def accuracy(outputs, y, weight):
-    """Weighted share of one task's rows whose largest logit is their label's."""
+    """Weighted share of a task's rows whose largest logit is their label's."""
     return weighted_mean((outputs.argmax(-1) == y).to(weight.dtype), weight)
 
 
 def explained_variance(outputs, y, weight):
-    """1 - squared error: R² of one task whose targets have a variance of one."""
+    """1 - squared error: R² of a task whose targets have a variance of one."""
     return 1 - squared_error(outputs, y, weight)
 
 
 def weighted_mean(values, weight):
-    """Mean of ``values`` with ``weight``, both ``(n_rows,)``; a row of weight zero is not looked at."""
+    """Mean of ``values`` with ``weight``, both ``(..., n_rows)``; a row of weight zero is not looked at."""
     kept = torch.where(weight > 0, values, 0.0)
-    return (kept * weight).sum() / weight.sum().clamp_min(torch.finfo(weight.dtype).tiny)
+    return (kept * weight).sum(-1) / weight.sum(-1).clamp_min(torch.finfo(weight.dtype).tiny)
 
 
 def entropy(outputs):
@@ -73,11 +75,11 @@ class OuterObjective(nn.Module):
 
     def task_losses(self, outputs, target):
         """Query loss of each task, shape ``(n_tasks,)``."""
-        return torch.vmap(self.loss)(outputs, target["query_y"], target["query_weight"])
+        return self.loss(outputs, target["query_y"], target["query_weight"])
 
     def _regularizer(self, outcome, target):
         before = outcome["initial_outputs"]
         if self.task_regularizer == "entropy":
             drop = entropy(outcome["outputs"]) - entropy(before)
-            return torch.vmap(weighted_mean)(drop, target["query_weight"]).mean()
+            return weighted_mean(drop, target["query_weight"]).mean()
         return INEQUALITIES[self.task_regularizer](self.task_losses(before, target))

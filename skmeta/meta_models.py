@@ -1,7 +1,8 @@
 """Meta-models: TAML's g, which predicts an update of the parameters from a task's support set.
 
 A meta-model is a module whose ``forward`` takes an ``inner_loop.Step`` and returns a dict with an
-update for each tensor in ``step.params``, of the same shape. It sees one task.
+update for each tensor in ``step.params``, of the same shape. It sees one task; the default one also
+takes tensors with leading axes of tasks, ``...`` in the shapes.
 """
 
 import torch
@@ -55,53 +56,70 @@ class BasisMetaModel(nn.Module):
         """Update of each parameter tensor: dict of str to Tensor."""
         with torch.no_grad():
             moments = _Moments(step)
-        w = self._weights(moments, step)
+        w = self._weights(moments, step).unbind(-2)
         # The five directions, regrouped by the tensors that they are made of.
         of_g, of_theta, of_start = -w[0], -w[2] - w[4], w[4]
         of_sign, of_m = -w[1] * moments.rms_g, -w[3] * moments.rms_g / moments.rms_m
+        weights = torch.stack([of_g, of_sign, of_theta, of_m, of_start])
         return {
-            name: of_g[i] * step.grads[name]
-            + of_sign[i] * step.grads[name].detach().sign()
-            + of_theta[i] * theta
-            + of_m[i] * step.momentum[name]
-            + of_start[i] * step.initial_params[name]
+            name: _mixed(
+                weights[..., i],
+                step.grads[name],
+                step.grads[name].detach().sign(),
+                theta,
+                step.momentum[name],
+                step.initial_params[name],
+            )
             for i, (name, theta) in enumerate(step.params.items())
         }
 
     def direction_weights(self, step):
         """The explanation of an update: for each tensor's name, the weights of ``directions``."""
         with torch.no_grad():
-            return dict(zip(step.params, self._weights(_Moments(step), step).T, strict=True))
+            weights = self._weights(_Moments(step), step)
+            return dict(zip(step.params, weights.unbind(-1), strict=True))
 
     def _weights(self, moments, step):
-        """Shape (n_directions, n_tensors)."""
+        """Shape (..., n_directions, n_tensors)."""
         with torch.no_grad():
-            task = _task_features(step.evidence)
-            tensor = moments.features(step)
-            features = torch.cat([tensor, task[:, None].expand(-1, tensor.shape[1])])
-        raw = self.out(self.h(features.T)).T
+            tensor, task = moments.features(step), _task_features(step.evidence)
+            features = torch.cat([tensor, task[..., None].expand(*task.shape, tensor.shape[-1])], -2)
+        raw = self.out(self.h(features.mT)).mT
         return self.bound * torch.tanh(raw / self.bound)
 
 
+def _mixed(weights, *tensors):
+    """Sum of the tensors, each times its weight for the task: a row of ``weights``."""
+    n_axes = tensors[0].ndim - weights.ndim + 1
+    weights = weights.reshape(*weights.shape, *[1] * n_axes)
+    return sum(w * tensor for w, tensor in zip(weights, tensors, strict=True))
+
+
 class _Moments:
-    """First and second moments of each tensor, its gradient and momentum, shapes ``(n_tensors,)``.
+    """First and second moments of each tensor, its gradient and momentum, shapes ``(..., n_tensors)``.
 
     All moments of a tensor are one small matrix product: summed one by one, they cost several times
     a plain inner step.
     """
 
     def __init__(self, step):
-        grams = [_gram(step.grads[name], p, step.momentum[name]) for name, p in step.params.items()]
+        axes = step.evidence.loss.shape
+        grams = [_gram(axes, step.grads[name], p, step.momentum[name]) for name, p in step.params.items()]
         gram = torch.stack(grams, -1)
         kind = {"dtype": gram.dtype, "device": gram.device}
-        self.size = torch.stack([torch.as_tensor(step.sizes[name], **kind) for name in step.params])
-        self.is_vector = torch.tensor([float(p.ndim <= 1) for p in step.params.values()], **kind)
-        gram = gram / self.size
-        self.g_theta, self.g_m, self.mean_g, self.mean_theta = gram[0, 1], gram[0, 2], gram[0, 3], gram[1, 3]
-        self.rms_g, self.rms_theta, self.rms_m = (gram[i, i].sqrt().clamp_min(TINY) for i in range(3))
+        sizes = [torch.as_tensor(step.sizes[name], **kind).expand(axes) for name in step.params]
+        self.size = torch.stack(sizes, -1)
+        self.is_vector = torch.tensor([float(p.ndim - len(axes) <= 1) for p in step.params.values()], **kind)
+        gram = gram / self.size[..., None, None, :]
+        self.g_theta, self.g_m, self.mean_g, self.mean_theta = (
+            gram[..., i, j, :] for i, j in ((0, 1), (0, 2), (0, 3), (1, 3))
+        )
+        self.rms_g, self.rms_theta, self.rms_m = (
+            gram[..., i, i, :].sqrt().clamp_min(TINY) for i in range(3)
+        )
 
     def features(self, step):
-        """(TENSOR_FEATURES, n_tensors), logarithms scaled to the order of one."""
+        """(..., TENSOR_FEATURES, n_tensors), logarithms scaled to the order of one."""
         ones = torch.ones_like(self.rms_g)
         return torch.stack(
             [
@@ -114,32 +132,35 @@ class _Moments:
                 self.size.log() / 5,
                 self.is_vector.expand_as(ones),
                 step.progress * ones,
-            ]
+            ],
+            -2,
         )
 
 
-def _gram(*tensors):
-    """Sums of the products of tensors of the same shape with each other and with one."""
-    flat = [t.reshape(-1) for t in tensors]
-    rows = torch.stack([*flat, torch.ones_like(flat[0])])
-    return rows @ rows.T
+def _gram(axes, *tensors):
+    """Sums of the products of tensors of the same shape with each other and with one, for each task."""
+    flat = [t.reshape(*axes, -1) for t in tensors]
+    rows = torch.stack([*flat, torch.ones_like(flat[0])], -2)
+    return rows @ rows.mT
 
 
 def _task_features(evidence):
-    """z, shape (TASK_FEATURES,): the same for any order of the support rows."""
+    """z, shape (..., TASK_FEATURES): the same for any order of the support rows."""
     outputs, y, weight, n_way, loss = (part.detach() for part in evidence)
-    total = weight.sum()
+    total = weight.sum(-1)
     if y.is_floating_point():
         residual = outputs - y
-        bias = (residual * weight[:, None]).sum(0) / total
-        variance = ((residual - bias).square() * weight[:, None]).sum(0) / total
-        shape = _log(variance.mean()), bias.mean()
+        bias = (residual * weight[..., None]).sum(-2) / total[..., None]
+        variance = ((residual - bias[..., None, :]).square() * weight[..., None]).sum(-2) / total[..., None]
+        shape = _log(variance.mean(-1)), bias.mean(-1)
     else:
         log_p = outputs.log_softmax(-1)
         entropy = -(log_p.exp() * log_p).sum(-1)
-        mean = (entropy * weight).sum() / total
-        shape = mean, ((entropy - mean).square() * weight).sum().div(total).sqrt()
-    return torch.stack([_log(loss), *shape, total.log() / 5, n_way.to(loss.dtype).log() / 5])
+        mean = (entropy * weight).sum(-1) / total
+        spread = ((entropy - mean[..., None]).square() * weight).sum(-1).div(total).sqrt()
+        shape = mean, spread
+    n_way = n_way.to(loss.dtype).expand_as(loss)
+    return torch.stack([_log(loss), *shape, total.log() / 5, n_way.log() / 5], -1)
 
 
 def _log(x):

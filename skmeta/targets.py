@@ -12,10 +12,10 @@ ROUNDING = 1e-12
 
 
 def moments(y, weight):
-    """Rows, mean and variance ``(n_outputs,)`` of one task's targets ``(n_rows, n_outputs)``."""
-    n = weight.sum().to(y.dtype)
-    mean = (y * weight[:, None]).sum(0) / n
-    variance = ((y - mean).square() * weight[:, None]).sum(0) / (n - 1).clamp_min(1)
+    """Rows, mean and variance ``(..., n_outputs)`` of a task's targets ``(..., n_rows, n_outputs)``."""
+    n = weight.sum(-1, keepdim=True).to(y.dtype)
+    mean = (y * weight[..., None]).sum(-2) / n
+    variance = ((y - mean[..., None, :]).square() * weight[..., None]).sum(-2) / (n - 1).clamp_min(1)
     return n.expand_as(mean), mean, variance
 
 
@@ -44,7 +44,7 @@ class TargetScaler:
         self.level = _mean_and_variance(mean / scale, 1 / n, torch.ones_like(known))
 
     def __call__(self, y, weight):
-        """Level and scale, both ``(n_outputs,)``, of one task's targets ``(n_rows, n_outputs)``."""
+        """Level and scale, both ``(..., n_outputs)``, of a task's targets ``(..., n_rows, n_outputs)``."""
         return self.from_moments(*moments(y, weight))
 
     def from_moments(self, n, mean, variance, levels=True):

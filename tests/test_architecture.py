@@ -13,7 +13,7 @@ SOURCE = Path(skmeta.__file__).parent
 
 ROWS = [
     {"episodes", "inequality", "backbones", "targets"},
-    {"inner_loop", "heads", "losses"},
+    {"inner_loop", "heads", "losses", "mlp_gradient"},
     {"meta_models", "datasets"},
     {"engine"},
     {"estimators"},

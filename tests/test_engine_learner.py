@@ -27,6 +27,8 @@ from skmeta.backbones import MLP, Conv4
 from skmeta.engine import settle, train
 from skmeta.losses import cross_entropy, squared_error
 
+STRATEGIES = "batched", "vmap", "loop"
+
 # ---- the meta-gradient, against a plain PyTorch loop
 
 
@@ -57,7 +59,7 @@ def textbook_loop(learner, batch, n_steps, *, first_order=False, outputs=mlp_out
     return value.detach(), grads, all_adapted
 
 
-@pytest.mark.parametrize("strategy", ["vmap", "loop"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("learn_inner_lr", [False, True])
 @pytest.mark.parametrize("order", ["second_order", "first_order"])
 def test_the_meta_gradient_is_that_of_a_textbook_loop(order, learn_inner_lr, strategy):
@@ -74,7 +76,7 @@ def test_first_and_second_order_differ():
     assert all((grads[0][name] - g).abs().max() > 1e-3 for name, g in grads[1].items())
 
 
-@pytest.mark.parametrize("strategy", ["vmap", "loop"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_reptile_goes_from_where_tasks_start_to_where_they_end(strategy):
     learner = make_learner(meta_gradient="reptile", strategy=strategy, learn_inner_lr=True)
     value, _, all_adapted = textbook_loop(learner, meta_batch(), 3)
@@ -113,7 +115,7 @@ def test_the_number_of_inner_steps_to_train_to_validate_and_to_ask_for():
 @pytest.mark.parametrize("with_meta_model", [False, True])
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("order", ["second_order", "first_order"])
-def test_vmap_is_a_loop(order, head, with_meta_model):
+def test_strategies_give_the_same(order, head, with_meta_model):
     batch = meta_batch(class_mask=head != "linear")
     settings = {
         "head": head,
@@ -121,9 +123,14 @@ def test_vmap_is_a_loop(order, head, with_meta_model):
         "meta_gradient": order,
         "keep_initial": True,
     }
-    learners = [make_learner(strategy=strategy, **settings) for strategy in ("vmap", "loop")]
-    assert_same(*(learner(**batch[0]) for learner in learners))
-    assert_same(*(meta_gradient(learner, batch, task_regularizer="theil") for learner in learners))
+    learners = [make_learner(strategy=strategy, **settings) for strategy in STRATEGIES]
+    outcomes = [learner(**batch[0]) for learner in learners]
+    gradients = [meta_gradient(learner, batch, task_regularizer="theil") for learner in learners]
+    # Classes that start alike give the backbone a gradient of zero, whose rounding the meta-model scales up.
+    atol = 1e-7 if head == "tied" and with_meta_model else 1e-10
+    for other in 1, 2:
+        torch.testing.assert_close(outcomes[other], outcomes[0], rtol=1e-8, atol=atol)
+        torch.testing.assert_close(gradients[other], gradients[0], rtol=1e-8, atol=atol)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -171,7 +178,7 @@ def test_outputs_are_multiplied_by_their_scale():
     inputs, _ = meta_batch()
     plain = make_learner(keep_initial=True)(**inputs)
     scale = torch.rand(N_TASKS, N_WAY, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for strategy in "vmap", "loop":
+    for strategy in STRATEGIES:
         scaled = make_learner(keep_initial=True, strategy=strategy)(**inputs, output_scale=scale)
         assert_same(scaled, {name: values * scale[:, None] for name, values in plain.items()})
 
@@ -194,7 +201,7 @@ def without_padding(inputs, target, i):
     return alone, {name: t[i, query][None] for name, t in target.items()}
 
 
-@pytest.mark.parametrize("strategy", ["vmap", "loop"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("with_meta_model", [False, True])
 @pytest.mark.parametrize(
     ("targets", "head"),
@@ -239,7 +246,7 @@ def test_forward_without_gradients_builds_no_graph():
 
 
 def test_auto_loops_over_tasks_only_for_convolutions_on_a_cpu():
-    assert make_learner().chosen_strategy() == "vmap"
+    assert make_learner().chosen_strategy() == "batched"
 
     def convolutions():
         return Conv4(hidden_channels=8)

@@ -6,7 +6,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch.nn import functional
 
 from skmeta.heads import HEADS, LinearHead, PrototypeHead, TiedHead
-from skmeta.inner_loop import Evidence, GradientDescent, inner_loop
+from skmeta.inner_loop import Evidence, GradientDescent, gradient_of, inner_loop
 from skmeta.losses import cross_entropy
 
 N_WAY, N_FEATURES = 3, 4
@@ -74,8 +74,8 @@ def test_relabelling_the_classes_permutes_the_adapted_outputs(name, n_steps):
             value = cross_entropy(out, y, WEIGHT)
             return value, Evidence(out, y, WEIGHT, torch.tensor(N_WAY), value)
 
-        rule = GradientDescent({"weight": 0.5, "bias": 0.5})
-        layer = inner_loop(loss, make(name)(FEATURES, y, WEIGHT, N_WAY), rule, n_steps)
+        rule = GradientDescent(dict.fromkeys(("weight", "bias"), torch.tensor(0.5)))
+        layer = inner_loop(gradient_of(loss), make(name)(FEATURES, y, WEIGHT, N_WAY), rule, n_steps)
         outputs.append(logits(layer, FEATURES))
     torch.testing.assert_close(outputs[1][:, relabelled], outputs[0])
     # Not because all classes look alike: after a step, or from prototypes, they differ.

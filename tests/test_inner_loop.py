@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from skmeta.inner_loop import Evidence, GradientDescent, LearnedUpdate, inner_loop
+from skmeta.inner_loop import Evidence, GradientDescent, LearnedUpdate, gradient_of, gradient_of_parts, inner_loop
 from skmeta.losses import cross_entropy, squared_error
 from skmeta.meta_models import BasisMetaModel
 
@@ -90,11 +90,12 @@ class Case(NamedTuple):
 
     def adapt(self, task, params=None, n_steps=N_STEPS, **kwargs):
         params = self.params if params is None else params
-        return inner_loop(self.loss_of(task), params, self.make_rule(params), n_steps, **kwargs)
+        return inner_loop(gradient_of(self.loss_of(task)), params, self.make_rule(params), n_steps, **kwargs)
 
     def adapt_to_parts(self, parts, shares, **kwargs):
-        losses = list(zip(shares, map(self.loss_of, parts), strict=True))
-        return inner_loop(losses, self.params, self.make_rule(self.params), N_STEPS, **kwargs)
+        gradients = [gradient_of(self.loss_of(part)) for part in parts]
+        gradient = gradient_of_parts(list(zip(shares, gradients, strict=True)))
+        return inner_loop(gradient, self.params, self.make_rule(self.params), N_STEPS, **kwargs)
 
     def loss_of(self, task):
         n_way = torch.tensor(len(self.params["bias"]))
@@ -213,7 +214,7 @@ def meta_step(n_steps, first_order):
     """Adapted theta, and the derivatives of |theta_K - GOAL|^2 / 2 by theta_0 and by the step size."""
     theta, lr = THETA.clone().requires_grad_(), torch.tensor(LR, dtype=torch.float64, requires_grad=True)
     rule = GradientDescent({"theta": lr})
-    adapted = inner_loop(quadratic, {"theta": theta}, rule, n_steps, first_order=first_order)["theta"]
+    adapted = inner_loop(gradient_of(quadratic), {"theta": theta}, rule, n_steps, first_order=first_order)["theta"]
     outer = (adapted - GOAL).square().sum() / 2
     return adapted.detach(), *torch.autograd.grad(outer, [theta, lr], materialize_grads=True)
 
@@ -244,8 +245,8 @@ def test_first_order_on_a_quadratic(n_steps):
 
 def test_each_tensor_has_its_own_step_size():
     params = {"a": torch.tensor(1.0), "b": torch.tensor(1.0)}
-    rule = GradientDescent({"a": 0.5, "b": 0.25})
-    adapted = inner_loop(lambda p: (p["a"] ** 2 + p["b"] ** 2, NOTHING), params, rule, 2)
+    rule = GradientDescent({"a": torch.tensor(0.5), "b": torch.tensor(0.25)})
+    adapted = inner_loop(gradient_of(lambda p: (p["a"] ** 2 + p["b"] ** 2, NOTHING)), params, rule, 2)
     assert {name: p.item() for name, p in adapted.items()} == {"a": 0.0, "b": 0.25}
 
 
@@ -266,9 +267,9 @@ class Recorder(nn.Module):
 
 def test_a_learned_update_is_added_to_the_gradient_step_and_sees_the_momentum():
     recorder = Recorder()
-    rule = LearnedUpdate({"t": 0.25}, recorder, 0.5, horizon=2)
+    rule = LearnedUpdate({"t": torch.tensor(0.25)}, recorder, 0.5, horizon=2)
     params = {"t": torch.tensor(16.0, dtype=torch.float64)}
-    adapted = inner_loop(lambda p: (p["t"] ** 2 / 2, NOTHING), params, rule, 4)
+    adapted = inner_loop(gradient_of(lambda p: (p["t"] ** 2 / 2, NOTHING)), params, rule, 4)
     # theta <- theta - theta/4 - m/2, with m <- 0.9 m + theta
     theta, momentum, seen = 16.0, 0.0, []
     for _ in range(4):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.func import grad
 
-from skmeta.inner_loop import Evidence, LearnedUpdate, Step, inner_loop
+from skmeta.inner_loop import Evidence, LearnedUpdate, Step, gradient_of, inner_loop
 from skmeta.losses import cross_entropy, squared_error
 from skmeta.meta_models import BasisMetaModel
 
@@ -62,8 +62,8 @@ class Task(NamedTuple):
         )
 
     def adapt(self, g, n_steps):
-        inner_lr = dict.fromkeys(self.params, 0.1)
-        return inner_loop(self.value, self.params, LearnedUpdate(inner_lr, g, 0.1, n_steps), n_steps)
+        inner_lr = dict.fromkeys(self.params, torch.tensor(0.1))
+        return inner_loop(gradient_of(self.value), self.params, LearnedUpdate(inner_lr, g, 0.1, n_steps), n_steps)
 
 
 def random_like(params, seed):

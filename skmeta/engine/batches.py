@@ -53,7 +53,7 @@ class EpisodeSource(Dataset):
         if self.targets is None:
             inputs["class_mask"] = draw.class_mask.to(device)
         if self.scaler is not None:
-            level, scale = torch.vmap(self.scaler)(support_y, draw.support_weight)
+            level, scale = self.scaler(support_y, draw.support_weight)
             spread = self.spread[draw.support[:, 0]]
             support_y = ((support_y - level[:, None]) / scale[:, None]).float()
             query_y = ((query_y - level[:, None]) / spread[:, None]).float()

@@ -2,16 +2,16 @@
 
 import copy
 from functools import partial
+from operator import getitem
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from skmeta.backbones import BATCH_NORMS
-from skmeta.inner_loop import Evidence, GradientDescent, LearnedUpdate, inner_loop
+from skmeta.engine.networks import MLPNetwork, ModuleNetwork
+from skmeta.inner_loop import GradientDescent, LearnedUpdate, gradient_of_parts, inner_loop
+from skmeta.meta_models import BasisMetaModel
 
-# Logit of a class that an episode does not hold: finite, so that 0 * logit stays 0.
-ABSENT = -1e9
 # One part, for a support set that is in memory at once.
 ALL_ROWS = (slice(None),)
 
@@ -81,18 +81,38 @@ class MetaLearner(nn.Module):
         ``initial_outputs`` and Reptile's direction as a product whose gradient it is.
         """
         n_steps = self._n_steps() if n_steps is None else n_steps
-        tensors = support_x, support_y, support_weight, class_mask, query_x, output_scale
-        return over_tasks(partial(self._forward_task, n_steps), self.chosen_strategy())(*tensors)
+        strategy = self.chosen_strategy()
+        function = partial(self._forward, self._network(strategy), n_steps)
+        if strategy != "batched":
+            function = over_tasks(function, strategy)
+        return function(support_x, support_y, support_weight, class_mask, query_x, output_scale)
 
     def adapt_task(self, support_x, support_y, support_weight, class_mask=None, *, n_steps, at_once=None):
         """Adapted parameters of one task: dict of str to Tensor.
 
         ``support_x`` is a tensor or ``Rows``; ``at_once`` of its rows are in memory at a time.
         """
-        support = support_x, support_y, support_weight, class_mask
         n = len(support_y)
         parts = [slice(first, first + (at_once or n)) for first in range(0, n, at_once or n)]
-        return self._adapt(self.start(*support, parts), *support, n_steps, parts)
+        strategy = self.chosen_strategy()
+        network, support = self._network(strategy), (support_x, support_y, support_weight)
+        if strategy != "batched":
+            start = self._start(network, *support, class_mask, parts)
+            return self._adapt(network, start, *support, class_mask, n_steps, parts)
+        support = [OneTask(part) for part in support]
+        class_mask = None if class_mask is None else class_mask[None]
+        start = self._start(network, *support, class_mask, parts)
+        adapted = self._adapt(network, start, *support, class_mask, n_steps, parts)
+        return {name: p[0] for name, p in adapted.items()}
+
+    def outputs(self, params, x, class_mask=None):
+        """Logits or predictions ``(n_rows, n_outputs)`` of one task's rows."""
+        strategy = self.chosen_strategy()
+        network = self._network(strategy)
+        if strategy != "batched":
+            return network.outputs(params, x, class_mask)
+        params = {name: p[None] for name, p in params.items()}
+        return network.outputs(params, x[None], None if class_mask is None else class_mask[None])[0]
 
     def for_this_thread(self):
         """A copy that shares the tensors: a module is lent other tensors while it runs, which no other
@@ -108,84 +128,88 @@ class MetaLearner(nn.Module):
                 layer.eval()
         return self
 
-    def start(self, support_x, support_y, support_weight, class_mask=None, parts=ALL_ROWS):
+    def start(self, support_x, support_y, support_weight, class_mask=None):
         """Parameters of one task before its inner loop: the backbone's, and the head's for it."""
-        params = {f"backbone.{name}": p for name, p in self.backbone.named_parameters()}
+        network = self._network("loop")
+        return self._start(network, support_x, support_y, support_weight, class_mask, ALL_ROWS)
+
+    def support_loss(self, start, support_x, support_y, support_weight, class_mask=None):
+        """The function of the changing parameters that the inner loop of one task descends."""
+        network = self._network("loop")
+        return network.support_loss(
+            start, self.adapted, lambda: support_x, support_y, support_weight, class_mask
+        )
+
+    def _network(self, strategy):
+        if strategy == "batched":
+            return MLPNetwork(self.backbone, self.loss, with_evidence=self.meta_model is not None)
+        return ModuleNetwork(self.backbone, self.loss)
+
+    def _forward(
+        self, network, n_steps, support_x, support_y, support_weight, class_mask, query_x, output_scale
+    ):
+        """Of one task, or of all if ``network`` takes them."""
+        support = support_x, support_y, support_weight, class_mask
+        start = self._start(network, *support, ALL_ROWS)
+        adapted = self._adapt(network, start, *support, n_steps, ALL_ROWS)
+        outcome = {}
+        if self.training and self.meta_gradient == "reptile":
+            outcome["reptile"] = sum(
+                (start[name] * (start[name] - adapted[name]).detach()).flatten(support_weight.ndim - 1).sum(-1)
+                for name in self.adapted
+            )
+            adapted = {name: p.detach() for name, p in adapted.items()}
+        if self.keep_initial:
+            outcome["initial_outputs"] = network.outputs(start, query_x, class_mask)
+        outcome["outputs"] = network.outputs(adapted, query_x, class_mask)
+        if output_scale is not None:
+            outcome |= {n: v * output_scale[..., None, :] for n, v in outcome.items() if n != "reptile"}
+        return outcome
+
+    def _start(self, network, support_x, support_y, support_weight, class_mask, parts):
+        y, weight = support_y[:], support_weight[:]
+        params = network.initial(len(y))
         features = None
         if self.head.reads_support:
-            features = torch.cat([self.features(params, support_x[part]) for part in parts])
+            features = torch.cat([network.features(params, support_x[part]) for part in parts], -2)
         n_way = None if class_mask is None else class_mask.shape[-1]
-        head = self.head(features, support_y, support_weight, n_way)
+        head = network.head(self.head, features, y, weight, n_way)
         if class_mask is not None:  # rows of classes that the task lacks count nowhere
             head = {name: p * _as_rows(class_mask, p) for name, p in head.items()}
         return params | {f"head.{name}": p for name, p in head.items()}
 
-    def features(self, params, x):
-        """Features ``(n_rows, n_features)`` of one task's rows."""
-        own = {
-            name.removeprefix("backbone."): p for name, p in params.items() if name.startswith("backbone.")
-        }
-        return functional_call(self.backbone, own, (x,)).flatten(1)
-
-    def outputs(self, params, x, class_mask=None, output_scale=None):
-        """Logits or predictions ``(n_rows, n_outputs)`` of one task's rows."""
-        outputs = _head_outputs(params, self.features(params, x), class_mask)
-        return outputs if output_scale is None else outputs * output_scale
-
-    def _forward_task(self, n_steps, support_x, support_y, support_weight, class_mask, query_x, output_scale):
-        support = support_x, support_y, support_weight, class_mask
-        start = self.start(*support)
-        adapted = self._adapt(start, *support, n_steps)
-        outcome = {}
-        if self.training and self.meta_gradient == "reptile":
-            outcome["reptile"] = sum(
-                (start[name] * (start[name] - adapted[name]).detach()).sum() for name in self.adapted
+    def _adapt(self, network, start, support_x, support_y, support_weight, class_mask, n_steps, parts):
+        gradients = [
+            network.gradient(
+                start,
+                self.adapted,
+                partial(getitem, support_x, part),
+                support_y[part],
+                support_weight[part],
+                class_mask,
             )
-            adapted = {name: p.detach() for name, p in adapted.items()}
-        if self.keep_initial:
-            outcome["initial_outputs"] = self.outputs(start, query_x, class_mask, output_scale)
-        return outcome | {"outputs": self.outputs(adapted, query_x, class_mask, output_scale)}
-
-    def support_loss(self, start, support_x, support_y, support_weight, class_mask=None, part=slice(None)):
-        """The function of the changing parameters that the inner loop descends, of a part of the rows."""
-        head_only = all(name.startswith("head.") for name in self.adapted)
-        # When only the head adapts, the features are the same at every step.
-        features = self.features(start, support_x[part]) if head_only else None
-        y, weight = support_y[part], support_weight[part]
-        n_way = support_weight.new_ones(()) if class_mask is None else class_mask.sum()
-
-        def loss(params):
-            params = start | params
-            x = self.features(params, support_x[part]) if features is None else features
-            outputs = _head_outputs(params, x, class_mask)
-            value = self.loss(outputs, y, weight)
-            return value, Evidence(outputs, y, weight, n_way, value)
-
-        return loss
-
-    def _adapt(self, start, support_x, support_y, support_weight, class_mask, n_steps, parts=ALL_ROWS):
-        support = support_x, support_y, support_weight, class_mask
-        losses = [self.support_loss(start, *support, part) for part in parts]
-        if len(parts) == 1:
-            loss = losses[0]
-        else:
-            shares = [support_weight[part].sum() / support_weight.sum() for part in parts]
-            loss = list(zip(shares, losses, strict=True))
+            for part in parts
+        ]
+        gradient = gradients[0]
+        if len(parts) > 1:
+            total = support_weight[:].sum()
+            shares = [support_weight[part].sum() / total for part in parts]
+            gradient = gradient_of_parts(list(zip(shares, gradients, strict=True)))
         changing = {name: start[name] for name in self.adapted}
         first_order = self.meta_gradient != "second_order"
-        adapted = inner_loop(
-            loss, changing, self._rule(changing, class_mask), n_steps, first_order=first_order
-        )
-        return start | adapted
+        rule = self._rule(changing, class_mask, n_axes=support_weight[:].ndim - 1)
+        return start | inner_loop(gradient, changing, rule, n_steps, first_order=first_order)
 
-    def _rule(self, params, class_mask):
-        inner_lr = dict(zip(self.adapted, self.log_inner_lr.exp(), strict=True))
+    def _rule(self, params, class_mask, n_axes):
+        inner_lr = dict(zip(self.adapted, self.log_inner_lr.exp().unbind(), strict=True))
         if self.meta_model is None:
             return GradientDescent(inner_lr)
-        sizes = {name: p.numel() for name, p in params.items()}
+        sizes = {name: p.shape[n_axes:].numel() for name, p in params.items()}
         if class_mask is not None:
-            n_way = class_mask.sum()
-            sizes |= {name: n_way * p[0].numel() for name, p in params.items() if name.startswith("head.")}
+            n_way = class_mask.sum(-1)
+            for name in "head.weight", "head.bias":
+                if name in params:
+                    sizes[name] = n_way * params[name].shape[n_axes + 1 :].numel()
         return LearnedUpdate(inner_lr, self.meta_model, self.meta_model_lr, self.inner_steps, sizes)
 
     def _n_steps(self):
@@ -194,21 +218,42 @@ class MetaLearner(nn.Module):
         return 0 if self.meta_gradient == "joint" else self.inner_steps
 
     def chosen_strategy(self):
-        """``"vmap"`` or ``"loop"``, whichever is faster here if it is left to us."""
-        if self.strategy != "auto":
+        """``"batched"``, ``"vmap"`` or ``"loop"``, whichever is fastest here if it is left to us."""
+        if self.strategy in ("vmap", "loop"):
             return self.strategy
+        if self.can_be_batched():
+            return "batched"
+        if self.strategy == "batched":
+            raise ValueError(
+                "strategy='batched' needs the default network or an MLP of skmeta.backbones, all of which "
+                "adapts, and a default meta_model. Use strategy='auto'."
+            )
         # One weight for each task turns a convolution into a grouped one, slow on a CPU.
         convolves = any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in self.backbone.modules())
         return "loop" if convolves and self.log_inner_lr.device.type == "cpu" else "vmap"
 
+    def can_be_batched(self):
+        """Whether ``MLPNetwork`` can run the inner loop: the default network, adapted as a whole."""
+        n_tensors = sum(1 for _ in self.backbone.parameters()) + 2
+        return (
+            MLPNetwork.takes(self.backbone, self.loss)
+            and len(self.adapted) == n_tensors
+            and (self.meta_model is None or type(self.meta_model) is BasisMetaModel)
+        )
+
+
+class OneTask:
+    """The rows of one task as those of a meta-batch of one: a slice has the axis of tasks before it."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __getitem__(self, part):
+        return self.rows[part][None]
+
 
 def _as_rows(class_mask, p):
-    return class_mask.to(p.dtype).reshape(-1, *[1] * (p.ndim - 1))
-
-
-def _head_outputs(params, features, class_mask):
-    outputs = nn.functional.linear(features, params["head.weight"], params["head.bias"])
-    return outputs if class_mask is None else outputs.masked_fill(~class_mask, ABSENT)
+    return class_mask.to(p.dtype).reshape(*class_mask.shape, *[1] * (p.ndim - class_mask.ndim))
 
 
 def over_tasks(function, strategy):

@@ -92,7 +92,7 @@ class ValidationScore(Callback):
     def on_batch_end(self, net, batch, training, y_pred, **kwargs):
         if not training:
             _, target = batch
-            scores = torch.vmap(self.score)(y_pred["outputs"], target["query_y"], target["query_weight"])
+            scores = self.score(y_pred["outputs"], target["query_y"], target["query_weight"])
             net.history.record_batch("valid_score", scores.mean().item())
 
 

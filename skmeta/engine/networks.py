@@ -1,0 +1,134 @@
+"""How a network is run with given parameters, and the gradient of its support loss.
+
+Two kinds with the same methods: ``ModuleNetwork`` is any module, and sees one task; ``MLPNetwork`` is the
+default network, and sees all tasks of a meta-batch, as the first axis of every tensor.
+"""
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from skmeta.backbones import MLP, StandardizedMLP
+from skmeta.inner_loop import Evidence, gradient_of
+from skmeta.losses import cross_entropy, squared_error
+from skmeta.mlp_gradient import MLPGradient, mlp
+
+# Logit of a class that an episode does not hold: finite, so that 0 * logit stays 0.
+ABSENT = -1e9
+
+
+class ModuleNetwork:
+    """Any backbone and a linear last layer, with the parameters of one task."""
+
+    def __init__(self, backbone, loss):
+        self.backbone, self.loss = backbone, loss
+
+    def initial(self, n_tasks):
+        """The backbone's parameters before adaptation."""
+        return {f"backbone.{name}": p for name, p in self.backbone.named_parameters()}
+
+    def head(self, head, features, y, weight, n_way):
+        """Parameters of the last layer before adaptation."""
+        return head(features, y, weight, n_way)
+
+    def features(self, params, x):
+        """What the backbone makes of rows: ``(n_rows, n_features)``."""
+        own = {
+            name.removeprefix("backbone."): p for name, p in params.items() if name.startswith("backbone.")
+        }
+        return functional_call(self.backbone, own, (x,)).flatten(1)
+
+    def outputs(self, params, x, class_mask=None):
+        """Logits or predictions of rows: ``(n_rows, n_outputs)``."""
+        return _head_outputs(params, self.features(params, x), class_mask)
+
+    def gradient(self, start, adapted, x, y, weight, class_mask=None):
+        """The gradient that the inner loop descends, by the parameters named in ``adapted``."""
+        return gradient_of(self.support_loss(start, adapted, x, y, weight, class_mask))
+
+    def support_loss(self, start, adapted, x, y, weight, class_mask=None):
+        """The loss, and its ``Evidence``, as a function of the parameters named in ``adapted``."""
+        head_only = all(name.startswith("head.") for name in adapted)
+        # When only the head adapts, the features are the same at every step.
+        features = self.features(start, x()) if head_only else None
+        n_way = _n_way(weight, class_mask)
+
+        def loss(params):
+            params = start | params
+            outputs = _head_outputs(
+                params, self.features(params, x()) if features is None else features, class_mask
+            )
+            value = self.loss(outputs, y, weight)
+            return value, Evidence(outputs, y, weight, n_way, value)
+
+        return loss
+
+
+class MLPNetwork:
+    """An ``MLP`` and a linear last layer, with the parameters of each task, all of which adapt.
+
+    The ``Evidence`` of a step, which only a meta-model reads, is None unless ``with_evidence``.
+    """
+
+    def __init__(self, backbone, loss, with_evidence):
+        self.backbone, self.loss, self.with_evidence = backbone, loss, with_evidence
+
+    @staticmethod
+    def takes(backbone, loss):
+        """Whether the backbone is exactly the one whose derivatives are written out, and the loss too."""
+        return (
+            type(backbone) in (MLP, StandardizedMLP)
+            and all(type(layer) is nn.Linear for layer in backbone.layers)
+            and not any(m._forward_hooks or m._forward_pre_hooks for m in backbone.modules())
+            and loss in (cross_entropy, squared_error)
+        )
+
+    def initial(self, n_tasks):
+        """The backbone's parameters before adaptation, the same for all tasks."""
+        named = self.backbone.named_parameters()
+        return {f"backbone.{name}": p.expand(n_tasks, *p.shape) for name, p in named}
+
+    def head(self, head, features, y, weight, n_way):
+        """Parameters of the last layers before adaptation."""
+        if head.reads_support:
+            return torch.vmap(lambda *task: head(*task, n_way))(features, y, weight)
+        return {name: p.expand(len(y), *p.shape) for name, p in head(None, y, weight, n_way).items()}
+
+    def features(self, params, x):
+        """What the backbone makes of rows: ``(n_tasks, n_rows, n_features)``."""
+        layers = [p for name, p in params.items() if name.startswith("backbone.")]
+        return mlp(self.backbone.scaled(x), layers, relu_last=True)
+
+    def outputs(self, params, x, class_mask=None):
+        """Logits or predictions of rows: ``(n_tasks, n_rows, n_outputs)``."""
+        outputs = mlp(self.backbone.scaled(x), list(params.values()))
+        return outputs if class_mask is None else outputs.masked_fill(~class_mask[:, None], ABSENT)
+
+    def gradient(self, start, adapted, x, y, weight, class_mask=None):
+        """The gradient that the inner loop descends."""
+        softmax = self.loss is cross_entropy
+        n_outputs = start["head.bias"].shape[-1]
+        target = nn.functional.one_hot(y, n_outputs).to(weight.dtype) if softmax else y
+        scale = weight / weight.sum(-1, keepdim=True) * (1 if softmax else 2 / n_outputs)
+        offset = None if class_mask is None else ABSENT * ~class_mask[:, None]
+        n_way = _n_way(weight, class_mask)
+
+        def gradient(params):
+            *grads, outputs = MLPGradient.apply(
+                self.backbone.scaled(x()), target, scale[..., None], offset, softmax, *params.values()
+            )
+            grads = dict(zip(params, grads, strict=True))
+            if not self.with_evidence:
+                return grads, None
+            return grads, Evidence(outputs, y, weight, n_way, self.loss(outputs, y, weight))
+
+        return gradient
+
+
+def _n_way(weight, class_mask):
+    return weight.new_ones(()) if class_mask is None else class_mask.sum(-1)
+
+
+def _head_outputs(params, features, class_mask):
+    outputs = nn.functional.linear(features, params["head.weight"], params["head.bias"])
+    return outputs if class_mask is None else outputs.masked_fill(~class_mask, ABSENT)
