@@ -59,11 +59,16 @@ class EpisodeSampler:
     def n_tasks(self):
         return len(self.n_cells)
 
+    @property
+    def n_rows(self):
+        """Rows of an episode, at most."""
+        return (self.n_way or int(self.n_cells.max())) * (self.n_shot + self.n_query)
+
     def draw(self, tasks, generator):
         """Draw an episode of each task in ``tasks``, an int tensor of shape (n_tasks,)."""
         cells, present = self._draw_classes(tasks, generator)
         size = self.cell_size[cells] * present
-        position = _random_order(size, generator)
+        position = random_order(size, self.n_shot + self.n_query, generator)
         n_support = torch.where(size > self.n_shot, self.n_shot, (size + 1) // 2)
         n_query = (size - n_support).clamp_max(self.n_query)
         support = self._take(cells, position, torch.zeros_like(size), n_support)
@@ -75,7 +80,7 @@ class EpisodeSampler:
     def _draw_classes(self, tasks, generator):
         """Cells of the episodes' classes, and which of them exist: both (n_tasks, n_way)."""
         available = self.n_cells[tasks]
-        order = _random_order(available, generator)[:, : self.n_way]
+        order = random_order(available, self.n_way or int(self.n_cells.max()), generator)
         present = torch.arange(order.shape[1]) < available[:, None]
         return self.first_cell[tasks, None] + order * present, present
 
@@ -103,11 +108,30 @@ def fixed_draw(episodes):
     )
 
 
-def _random_order(size, generator):
-    """For each count ``n`` in ``size``, a random order of ``0 .. n-1``, followed by the rest."""
-    n = max(int(size.max()), 1)
-    key = torch.rand(*size.shape, n, generator=generator)
-    return key.masked_fill(torch.arange(n) >= size[..., None], 2.0).argsort(-1)
+def random_order(size, n, generator):
+    """For each count in ``size``, the first ``n`` of a random order of ``0 .. count-1``.
+
+    The last axis, of length ``n`` or the largest count, ends with other numbers where there are fewer.
+    """
+    most = max(int(size.max()), 1)
+    enough = 8 * n
+    key = torch.rand(*size.shape, min(most, enough), generator=generator)
+    order = key.masked_fill(torch.arange(key.shape[-1]) >= size[..., None], 2.0).argsort(-1)[..., :n]
+    if most <= enough:
+        return order
+    # A key for each row of a large class would cost more than learning from the few that are drawn.
+    return torch.where(size[..., None] > enough, _distinct(size, n, generator), order)
+
+
+def _distinct(size, n, generator):
+    """``n`` different numbers below each count, of which there are more than ``8 * n``, in random order."""
+    # Fewer than n different ones among so many have a chance of less than 1e-15.
+    drawn = torch.rand(*size.shape, 4 * n + 8, generator=generator, dtype=torch.float64)
+    drawn = (drawn * size[..., None]).long()
+    value, order = drawn.sort(stable=True, dim=-1)
+    again = torch.zeros_like(drawn, dtype=torch.bool)
+    again.scatter_(-1, order[..., 1:], value[..., 1:] == value[..., :-1])
+    return drawn.gather(-1, again.to(torch.uint8).argsort(stable=True, dim=-1)[..., :n])
 
 
 def _pad(rows, exists, first):
@@ -139,13 +163,18 @@ class Rows:
     @property
     def shape(self):
         """Shape of one row."""
-        return tuple(self.X.shape[1:])
+        return torch.Size(self.X.shape[1:])
+
+    @property
+    def on_device(self):
+        """Whether all rows are in memory there, dense."""
+        return isinstance(self.X, torch.Tensor)
 
     def __getitem__(self, index):
         """Rows at a slice, or at an int tensor of any shape, as float32 on the device."""
         if isinstance(index, slice):
             return self._dense(self.X[index])
-        if isinstance(self.X, torch.Tensor):
+        if self.on_device:
             return self.X[index.to(self.device)].float()
         return self._dense(self.X[index.flatten().numpy()]).reshape(*index.shape, *self.shape)
 

@@ -5,8 +5,14 @@ from itertools import islice
 import torch
 from torch.utils.data import Dataset
 
+from skmeta.episodes import random_order
+
 # Outer steps in what skorch calls an epoch: a row of the history, a look at the validation tasks.
 STEPS_PER_EPOCH = 50
+# Meta-batches that are drawn together, one by one small ones take as long to draw as to learn from; and
+# how many numbers they may hold.
+DRAWN_AT_ONCE = 64
+NUMBERS_AT_ONCE = 2**20
 
 
 class EpisodeSource(Dataset):
@@ -17,10 +23,10 @@ class EpisodeSource(Dataset):
     rows : episodes.Rows
     targets : Tensor of shape (n_rows, ...) or None
         Class codes or values; None numbers the classes within each episode.
-    sampler : object with ``n_tasks`` and ``draw(tasks, generator)``, default=None
+    sampler : object with ``n_tasks``, ``n_rows`` and ``draw(tasks, generator)``, default=None
         Only ``meta_batch`` needs one.
     seed : int, default=0
-        Meta-batch ``step`` depends on ``seed + step`` alone, so a run can be resumed.
+        Meta-batch ``step`` depends on ``seed`` and ``step`` alone, so a run can be resumed.
     steps : range, default=range(0)
         The meta-batches to draw.
     scaler : TargetScaler, default=None
@@ -33,16 +39,32 @@ class EpisodeSource(Dataset):
     def __init__(self, rows, targets, sampler=None, seed=0, steps=range(0), *, scaler=None, spread=None):
         self.rows, self.targets, self.sampler, self.seed = rows, targets, sampler, seed
         self.steps, self.scaler, self.spread = steps, scaler, spread
+        self.drawn = None, None, None
 
     def __len__(self):
         return self.sampler.n_tasks
 
     def meta_batch(self, step, size):
         """``(inputs, target)`` of ``size`` episodes; a task comes again only after all the others."""
-        generator = torch.Generator().manual_seed(self.seed + step)
-        order = torch.randperm(len(self), generator=generator)
-        tasks = order.repeat(-(-size // len(self)))[:size]
-        return self.batch(self.sampler.draw(tasks, generator))
+        n = self._n_at_once(size)
+        block, place = divmod(step, n)
+        if self.drawn[:2] != (block, size):
+            self.drawn = block, size, self._draw(block, size, n)
+        rows = slice(place * size, (place + 1) * size)
+        return tuple({name: t[rows] for name, t in part.items()} for part in self.drawn[2])
+
+    def _draw(self, block, size, n):
+        """``n`` meta-batches, one after the other on the first axis."""
+        generator = torch.Generator().manual_seed(self.seed + block)
+        order = random_order(torch.full((n,), len(self)), min(size, len(self)), generator)
+        tasks = order.repeat(1, -(-size // len(self)))[:, :size]
+        return self.batch(self.sampler.draw(tasks.flatten(), generator))
+
+    def _n_at_once(self, size):
+        if not self.rows.on_device:
+            return 1
+        numbers = len(self) + size * self.sampler.n_rows * self.rows.shape.numel()
+        return max(1, min(DRAWN_AT_ONCE, NUMBERS_AT_ONCE // numbers))
 
     def batch(self, draw):
         """``(inputs, target)``: arguments of ``MetaLearner.forward`` and of the objective."""

@@ -16,11 +16,14 @@ from skorch.callbacks import (
 )
 from skorch.helper import predefined_split
 from skorch.utils import noop
+from torch.nn.utils import parameters_to_vector
 from tqdm.auto import tqdm
 
 from skmeta.engine.batches import STEPS_PER_EPOCH, MetaBatches, SameMetaBatches
 
+# Optimizers by name, each in one kernel where there is one.
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+FUSED = "cpu", "cuda"
 # What the history holds only if tasks are held out.
 OF_VALIDATION = "valid_loss", "valid_loss_best", "valid_score", "valid_score_best"
 
@@ -37,7 +40,7 @@ class SkipNonFinite(Callback):
 
     def on_grad_computed(self, net, named_parameters, **kwargs):
         learned = [p for _, p in named_parameters if p.grad is not None]
-        if torch.nn.utils.clip_grad_norm_(learned, float("inf")).isfinite():
+        if not learned or parameters_to_vector(p.grad for p in learned).sum().isfinite():
             return
         for p in learned:
             p.grad = None
@@ -143,6 +146,8 @@ def make_net(
     learner, objective, *, optimizer, outer_lr, callbacks, device, meta_batch_size, verbose, **kwargs
 ):
     """The skorch net that trains ``learner``; ``kwargs`` take skorch's spellings."""
+    if optimizer in OPTIMIZERS and torch.device(device).type in FUSED and "optimizer__foreach" not in kwargs:
+        kwargs = {"optimizer__fused": True} | kwargs
     net = NeuralNet(
         learner,
         criterion=objective,

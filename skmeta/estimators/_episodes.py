@@ -25,6 +25,10 @@ class GivenEpisodes:
     def n_tasks(self):
         return len(self.episodes)
 
+    @property
+    def n_rows(self):
+        return max(len(support) + len(query) for support, _, query, _ in self.episodes)
+
     def draw(self, tasks, generator=None):
         return fixed_draw([self.episodes[i] for i in tasks])
 
