@@ -97,7 +97,7 @@ def shots_curve(
     return ShotsCurveDisplay(n_shots, results, str(metric))
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ShotsCurveDisplay:
     """Scores against the number of support rows, from ``shots_curve``.
 
