@@ -16,8 +16,10 @@ _HOME = {
     "TMAMLRegressor": "estimators",
     "TaskList": "datasets",
     "adapt": "estimators",
+    "compare": "model_selection",
     "evaluate": "model_selection",
     "few_shot_scorer": "model_selection",
+    "shots_curve": "model_selection",
 }
 
 __all__ = list(_HOME)

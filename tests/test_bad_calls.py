@@ -32,9 +32,12 @@ from bad_calls import (
 )
 from made_tasks import make_images, make_tasks
 from scipy import sparse
+from sklearn.cluster import KMeans
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -47,8 +50,10 @@ from skmeta import (
     TaskList,
     TMAMLClassifier,
     TMAMLRegressor,
+    compare,
     evaluate,
     few_shot_scorer,
+    shots_curve,
 )
 
 ALL = tuple(c.__name__ for c in NAMES)
@@ -578,10 +583,24 @@ BAD = [
       for name, value in (("n_episodes", 0), ("n_episodes", 1), ("n_episodes", 2.5), ("n_way", 1),
                           ("n_shot", 0), ("n_query", 0), ("n_query", "15"), ("random_state", "x"))),
     *(Bad(f"evaluate: model {value!r}", CLS, lambda m, value=value: evaluate(value, TASKS), TypeError,
-          "The 'model' parameter of evaluate must be a classifier.", f"Got {value!r} instead.")
-      for value in (None, "model", TMAMLClassifier)),
-    Bad("evaluate: a regressor", REG, lambda m: evaluate(m, VALUES), TypeError,
-        "The 'model' parameter of evaluate", "Got {cls}"),
+          "The 'model' parameter of evaluate must be a classifier or a regressor.", f"Got {value!r} instead.")
+      for value in (None, "model", TMAMLClassifier, StandardScaler(), KMeans())),
+    Bad("evaluate: a regressor's n_way", REG, lambda m: evaluate(m, VALUES, n_way=5), ValueError,
+        "The 'n_way' parameter of evaluate, for a regressor, must be None.", "Got 5 instead."),
+    Bad("evaluate: a regressor's labels", REG, lambda m: evaluate(m, LETTERS), ValueError,
+        "task 0: y must be an array of numbers", "dtype <U1"),
+    Bad("evaluate: a regressor's one row", REG,
+        lambda m: evaluate(m, replaced((X[:1], Z[:1]), tasks=VALUES)), ValueError, "task 3", "1 row"),
+    Bad("evaluate: outputs", REG, lambda m: evaluate(m, TWO_OUTPUTS), ValueError, "task 0: y", "2)"),
+    *(Bad(f"evaluate: metric {value!r}", CLS, lambda m, value=value: evaluate(m, TASKS, metric=value),
+          ValueError, "metric", repr(value)) for value in ("acuracy", 3, ["accuracy"])),
+    Bad("evaluate: a metric of probabilities", CLS, lambda m: evaluate(m, TASKS, metric="roc_auc"),
+        ValueError, "metric='roc_auc'", "needs more than predictions"),
+    Bad("evaluate: a metric of values", CLS, 
+        lambda m: evaluate(DummyClassifier(), LETTERS, metric="r2"), ValueError,
+        "task 0: ", "metric='r2': "),
+    Bad("evaluate: a metric that is none", REG, lambda m: evaluate(m, VALUES, metric=lambda y, p: y - p),
+        ValueError, "task 0: metric=", "only"),
     Bad("evaluate: rows", CLS, lambda m: evaluate(m, X), ValueError,
         "tasks must be a list of tasks", "Got ndarray"),
     Bad("evaluate: no tasks", CLS, lambda m: evaluate(m, []), ValueError, "tasks", "empty list of tasks"),
@@ -595,9 +614,45 @@ BAD = [
     Bad("evaluate: values", CLS, lambda m: evaluate(m, VALUES), ValueError,
         "task 0: y", "Unknown label type: continuous"),
     Bad("evaluate: one given episode", CLS, lambda m: evaluate(m, GIVEN[:1]), ValueError, "tasks", "got 1."),
-    Bad("evaluate: unknown label", CLS, lambda m: evaluate(m, [(X, Y + 1)]), ValueError, "task 0: y", "[2]"),
+    Bad("evaluate: unknown label", CLS, lambda m: evaluate(m, replaced((X, Y + 1))), ValueError,
+        "task 3: y", "[2]"),
+    Bad("evaluate: a pipeline's unknown label", CLS,
+        lambda m: evaluate(make_pipeline(m), replaced((X, Y + 1))), ValueError, "task 3: y", "[2]"),
     Bad("evaluate: width", CLS, lambda m: evaluate(m, [(WIDE, SQUARE)], n_episodes=2), ValueError,
         "task 0: " + EXPECTING_3[0], EXPECTING_3[1]),
+    # ---- compare
+    *(Bad(f"compare: {name}=0, {value!r}", CLS,
+          lambda m, kwargs={name: value}: compare(m, m, TASKS, **kwargs), ValueError,
+          f"The '{name}' parameter of compare must be", f"Got {value!r}")
+      for name, value in (("n_episodes", 1), ("n_way", 1), ("n_shot", 0), ("n_query", 0),
+                          ("random_state", None))),
+    *(Bad(f"compare: {name} is None", CLS,
+          lambda m, models=models: compare(*(m if one else None for one in models), TASKS), TypeError,
+          f"The '{name}' parameter of compare must be a classifier or a regressor.", "Got None instead.")
+      for name, models in (("a", (0, 1)), ("b", (1, 0)))),
+    Bad("compare: both kinds", CLS, lambda m: compare(m, LinearRegression(), TASKS), TypeError,
+        "The models of compare", "b=LinearRegression()"),
+    # ---- shots_curve
+    *(Bad(f"shots_curve: n_shots={value!r}", CLS,
+          lambda m, value=value: shots_curve(m, TASKS, n_shots=value), ValueError,
+          "The 'n_shots' parameter of shots_curve must be a sequence of ints in [1, inf).",
+          f"Got {value!r} instead.")
+      for value in ((), 3, (1, 0), (1.0, 2), ("1",), None, np.array(3), np.ones((2, 2), int))),
+    Bad("shots_curve: no model", CLS, lambda m: shots_curve({}, TASKS), ValueError,
+        "The 'models' parameter of shots_curve", "Got {} instead."),
+    Bad("shots_curve: a list", CLS, lambda m: shots_curve([m], TASKS), TypeError,
+        "The 'models' parameter of shots_curve", "Got [{cls}"),
+    Bad("shots_curve: None", CLS, lambda m: shots_curve({"x": m, "y": None}, TASKS), TypeError,
+        "models['y']", "Got None instead."),
+    Bad("shots_curve: both kinds", REG, lambda m: shots_curve({"x": m, "y": LogisticRegression()}, VALUES),
+        TypeError, "The models of shots_curve", "models['y']=LogisticRegression()"),
+    Bad("shots_curve: rows of a class", CLS,
+        lambda m: shots_curve(m, replaced((X, 1 * (np.arange(24) < 9))), n_shots=(1, 9)), ValueError,
+        "task 3, class 1 has 9 rows", "n_shots up to 9 need 10 or more"),
+    Bad("shots_curve: rows of a task", REG, lambda m: shots_curve(m, VALUES, n_shots=[24]), ValueError,
+        "task 0 has 24 rows", "n_shots up to 24 need 25 or more"),
+    Bad("shots_curve: rows of a support set", CLS, lambda m: shots_curve(m, GIVEN, n_shots=[12]), ValueError,
+        "task 0, class 0 has", "n_shots up to 12 need 12 or more in its support set."),
 ]  # fmt: skip
 
 OUT_OF_RANGE = [

@@ -24,7 +24,7 @@ def run_blocks(page):
 
 def test_readme():
     names = run_blocks("README.md")
-    assert names["ours"].mean > names["theirs"].mean
+    assert names["gain"].difference > names["gain"].task_interval
 
 
 def test_user_guide():
@@ -33,6 +33,8 @@ def test_user_guide():
     assert names["plain"].classes_.tolist() == [8, 9]
     assert [row["event_lr"] for row in names["trained"].history_] == pytest.approx([2e-3, 1.8e-3])
     assert list(names["folder"].iterdir())
+    assert names["gain"].task_interval > 0 and names["local"].task_interval > 0
+    assert len(names["curve"].ax_.containers) == 3
 
 
 def test_new_scanner(tmp_path, capsys):

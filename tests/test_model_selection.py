@@ -2,21 +2,36 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
-from made_tasks import QUICK, episodes_seen_by, flatten, make_tasks, split
+from made_tasks import QUICK, REGRESSORS, episodes_seen_by, flatten, make_curves, make_tasks, split
 from scipy import sparse
-from sklearn.base import BaseEstimator, ClassifierMixin
+from scipy.stats import t
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    f1_score,
+    max_error,
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+)
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmeta import TAMLClassifier, TMAMLClassifier, evaluate
+from skmeta import TAMLClassifier, TMAMLClassifier, TMAMLRegressor, adapt, evaluate
+from skmeta.model_selection import _episodes
+from skmeta.model_selection._intervals import episode_interval, task_interval
 
 TASKS = make_tasks(6, labels=("a", "b", "c"), n_rows=36, n_features=4)
 GIVEN = [split(task, 12) for task in TASKS]
 TRAINED = TMAMLClassifier(**QUICK).fit(TASKS)
+CURVES = make_curves(6)
+GIVEN_CURVES = [split(task, 8) for task in CURVES]
 
 
 class Recorder(ClassifierMixin, BaseEstimator):
@@ -54,7 +69,7 @@ def test_an_episode_holds_the_rows_asked_for_and_none_twice():
     seen, result = episodes(n_shot=3, n_query=4)
     assert len(seen) == len(result.scores) == 12
     for i, (X_support, y_support, X_query) in enumerate(seen):
-        task = TASKS[i % 6]  # evenly over the tasks
+        task = TASKS[i // 2]  # evenly over the tasks, one after another
         support, query = rows_of(X_support, task), rows_of(X_query, task)
         assert sorted(y_support) == sorted(task[1][support]) == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
         assert sorted(task[1][query]) == ["a"] * 4 + ["b"] * 4 + ["c"] * 4
@@ -192,3 +207,201 @@ def test_frames_for_ours():
 def test_frames_for_one_of_scikit_learn():
     pooled = FrozenEstimator(LogisticRegression().fit(*FRAMES[0]))
     assert evaluate(pooled, FRAMES, n_episodes=6).scores.shape == (6,)
+
+
+def test_polars_frames_keep_their_names():
+    frames = [(pl.DataFrame(X, schema=list("wxyz")), y) for X, y in TASKS]
+    clf = TMAMLClassifier(**QUICK).fit(frames)
+    a, b = evaluate(clf, frames, n_episodes=6), evaluate(TRAINED, TASKS, n_episodes=6)
+    np.testing.assert_array_equal(a.scores, b.scores)
+
+
+# ---- regressors
+
+TRAINED_ON_CURVES = [regressor(**QUICK).fit(CURVES) for regressor in REGRESSORS]
+
+
+def error_of(model, X, y, X_query, y_query):
+    """The default score of a regressor on an episode, by hand."""
+    return -mean_absolute_error(y_query, model.fit(X, y).predict(X_query))
+
+
+@pytest.mark.parametrize(
+    "baseline",
+    [Ridge(), KNeighborsRegressor(1), make_pipeline(StandardScaler(), Ridge())],
+    ids=["ridge", "neighbours", "pipeline"],
+)
+@pytest.mark.parametrize("outputs", [(), (1,), (2,)], ids=str)
+def test_a_regressor_of_scikit_learn_by_hand(baseline, outputs):
+    given = [split(task, 8) for task in make_curves(6, outputs=outputs)]
+    by_hand = [error_of(clone(baseline), *episode) for episode in given]
+    np.testing.assert_allclose(evaluate(baseline, given).scores, by_hand)
+    assert not hasattr(baseline, "n_features_in_")
+
+
+@pytest.mark.parametrize("reg", TRAINED_ON_CURVES, ids=lambda reg: type(reg).__name__)
+def test_our_regressors_are_adapted_to_each_support_set(reg):
+    by_hand = [
+        -mean_absolute_error(y_query, adapt(reg, X, y).predict(X_query))
+        for X, y, X_query, y_query in GIVEN_CURVES
+    ]
+    np.testing.assert_allclose(evaluate(reg, GIVEN_CURVES).scores, by_hand)
+
+
+def test_two_outputs():
+    tasks = make_curves(6, outputs=(2,))
+    reg = TMAMLRegressor(**QUICK).fit(tasks)
+    given = [split(task, 8) for task in tasks]
+    by_hand = [
+        -np.abs(adapt(reg, X, y).predict(X_query) - y_query).mean() for X, y, X_query, y_query in given
+    ]
+    np.testing.assert_allclose(evaluate(reg, given).scores, by_hand)
+
+
+def test_a_pipeline_and_a_search_that_end_in_our_regressor():
+    X, y, groups = flatten(CURVES)
+    pipe = make_pipeline(StandardScaler(), TMAMLRegressor(**QUICK)).fit(X, y, tmamlregressor__groups=groups)
+    search = GridSearchCV(TMAMLRegressor(**QUICK), {"inner_lr": [0.01, 0.1]}, cv=2).fit(CURVES)
+    for model, inner, tasks in (
+        (pipe, pipe[-1], [(pipe[0].transform(X), y) for X, y in CURVES]),
+        (search, search.best_estimator_, CURVES),
+    ):
+        by_hand = evaluate(inner, tasks, n_episodes=8).scores
+        np.testing.assert_allclose(evaluate(model, CURVES, n_episodes=8).scores, by_hand)
+
+
+def test_a_frozen_regressor_is_the_pooled_baseline():
+    X, y, _ = flatten(CURVES)
+    pooled = Ridge().fit(X, y)
+    by_hand = [
+        -mean_absolute_error(y_query, pooled.predict(X_query)) for _, _, X_query, y_query in GIVEN_CURVES
+    ]
+    np.testing.assert_allclose(evaluate(FrozenEstimator(pooled), GIVEN_CURVES).scores, by_hand)
+
+
+def test_in_a_regression_rows_are_counted_of_a_task():
+    class Counts(Ridge):
+        def fit(self, X, y):
+            assert X.shape == (7, 3) and y.shape == (7,)
+            return super().fit(X, y)
+
+        def predict(self, X):
+            assert X.shape == (4, 3)
+            return super().predict(X)
+
+    assert evaluate(Counts(), CURVES, n_episodes=12, n_shot=7, n_query=4).scores.shape == (12,)
+
+
+# ---- metrics
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [
+        ("balanced_accuracy", balanced_accuracy_score),
+        ("f1_macro", lambda y, p: f1_score(y, p, average="macro")),
+        ("accuracy", lambda y, p: np.mean(y == p)),
+    ],
+)
+@pytest.mark.parametrize("model", [TRAINED, LogisticRegression()], ids=["ours", "scikit-learn's"])
+def test_a_name_of_a_metric_of_classes(model, name, by_hand):
+    scores = [evaluate(model, TASKS, n_episodes=12, n_shot=1, metric=m).scores for m in (name, by_hand)]
+    np.testing.assert_allclose(*scores)
+    assert np.ptp(scores[0]) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "by_hand"),
+    [
+        ("r2", r2_score),
+        ("neg_mean_squared_error", lambda y, p: -mean_squared_error(y, p)),
+        ("neg_max_error", lambda y, p: -max_error(y, p)),
+        (None, lambda y, p: -mean_absolute_error(y, p)),
+    ],
+)
+@pytest.mark.parametrize("model", [TRAINED_ON_CURVES[0], Ridge()], ids=["ours", "scikit-learn's"])
+def test_a_name_of_a_metric_of_values(model, name, by_hand):
+    scores = [evaluate(model, CURVES, n_episodes=12, metric=m).scores for m in (name, by_hand)]
+    np.testing.assert_allclose(*scores)
+
+
+def test_a_callable_gets_the_truth_before_the_predictions():
+    """Recall of the first class: a model that always answers it has recalled all."""
+    recall = evaluate(Recorder([]), TASKS, n_episodes=6, metric=lambda y, p: (p[y == "a"] == "a").mean())
+    precision = evaluate(Recorder([]), TASKS, n_episodes=6, metric=lambda y, p: (y[p == "a"] == "a").mean())
+    np.testing.assert_array_equal(recall.scores, 1)
+    np.testing.assert_allclose(precision.scores, 1 / 3)
+
+
+@pytest.mark.filterwarnings("ignore:R\\^2 score is not well-defined")
+def test_a_metric_that_is_not_defined_is_an_error():
+    with pytest.raises(ValueError, match="task 0: metric='r2' is not defined for 1 query row"):
+        evaluate(Ridge(), CURVES, n_query=1, metric="r2")
+
+
+def test_an_error_of_a_callable_is_not_taken_for_another():
+    with pytest.raises(AttributeError, match="no_such"):
+        evaluate(Ridge(), CURVES, metric=lambda y, p: y.no_such)
+
+
+# ---- intervals
+
+
+def test_the_task_of_each_episode():
+    result = evaluate(Ridge(), CURVES, n_episodes=8)
+    assert result.task.tolist() == [0, 0, 1, 1, 2, 3, 4, 5]
+    assert evaluate(Ridge(), GIVEN_CURVES).task.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_with_as_many_episodes_of_each_task_it_is_the_interval_of_their_means():
+    result = evaluate(LogisticRegression(), TASKS, n_episodes=18, n_shot=1)
+    means = result.scores.reshape(6, 3).mean(1)
+    expected = t.ppf(0.975, 5) * means.std(ddof=1) / np.sqrt(6)
+    assert result.task_interval == pytest.approx(expected)
+    assert expected > 0
+
+
+def test_with_one_episode_of_each_task_both_intervals_differ_by_their_quantile_only():
+    result = evaluate(LogisticRegression(), GIVEN, n_episodes=6)
+    assert result.task_interval / t.ppf(0.975, 5) == pytest.approx(result.interval / 1.96)
+
+
+def test_one_task_tells_nothing_of_others():
+    result = evaluate(LogisticRegression(), TASKS[:1], n_episodes=6, n_shot=1)
+    assert result.interval > 0 and np.isnan(result.task_interval)
+
+
+def test_the_intervals_of_several_rows_of_scores_are_those_of_each():
+    rng = np.random.default_rng(0)
+    scores, task = rng.normal(size=(3, 8)), np.array([0, 0, 0, 2, 2, 5, 6, 6])
+    for interval in episode_interval, lambda s: task_interval(s, task):
+        np.testing.assert_allclose(interval(scores), [interval(row) for row in scores])
+
+
+def test_the_task_interval_holds_the_mean_of_new_tasks_and_the_published_one_does_not():
+    """12 tasks whose levels differ by as much as their episodes do, 50 episodes each."""
+    rng = np.random.default_rng(0)
+    task = np.repeat(np.arange(12), 50)
+    scores = rng.normal(size=(2000, 12))[:, task] + rng.normal(size=(2000, 600))
+    missed = np.abs(scores.mean(1))
+    assert 0.935 < np.mean(missed < task_interval(scores, task)) < 0.965
+    assert np.mean(missed < episode_interval(scores)) < 0.5
+
+
+# ---- memory
+
+
+@pytest.mark.parametrize(("numbers", "at_once"), [(2**23, 64), (1000, 6), (1, 1)])
+def test_episodes_are_held_a_chunk_at_a_time(monkeypatch, numbers, at_once):
+    """An episode of 3 * (5 + 7) rows of 4 features has 144 numbers."""
+    monkeypatch.setattr(_episodes, "NUMBERS_AT_ONCE", numbers)
+    held, ask = [], TMAMLClassifier._predict_named
+    monkeypatch.setattr(
+        TMAMLClassifier,
+        "_predict_named",
+        lambda self, names, *args: held.append(len(names)) or ask(self, names, *args),
+    )
+    parts = evaluate(TRAINED, TASKS, n_episodes=130, n_query=7).scores
+    assert sum(held) == 130 and set(held[:-1]) <= {at_once} and held[-1] <= at_once
+    monkeypatch.undo()
+    np.testing.assert_array_equal(parts, evaluate(TRAINED, TASKS, n_episodes=130, n_query=7).scores)

@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, train_test_split
 
-from skmeta import TaskList, TMAMLClassifier, TMAMLRegressor, evaluate, few_shot_scorer
+from skmeta import TaskList, TMAMLClassifier, TMAMLRegressor, compare, evaluate, few_shot_scorer
 
 TASKS = make_tasks(9)
 NAMES = list("abcdefghi")
@@ -270,6 +270,18 @@ def test_no_more_than_a_meta_batch_is_held(estimator):
     assert loader.n_alive() == 0
     list_of = [loader(name) for name in NAMES]
     assert loader.n_alive() == len(list_of) == 9  # the loader sees what is held
+
+
+@pytest.mark.parametrize("form", ["even", "given"])
+@pytest.mark.parametrize("estimator", [TMAMLClassifier, TMAMLRegressor])
+def test_an_evaluation_loads_each_task_once_to_check_it_and_once_for_each_model(estimator, form):
+    tasks = TASKS if estimator is TMAMLClassifier else make_curves(9)
+    model = estimator(**QUICK).fit(tasks)
+    loader = Loader(forms(tasks)[form])
+    result = compare(model, model, lazy(loader=loader), n_episodes=90)
+    assert "".join(loader.asked) == 3 * "".join(NAMES)
+    assert loader.most_alive <= 2 and loader.n_alive() == 0
+    assert len(result.differences) == (90 if form == "even" else 9)
 
 
 FIT = r"""

@@ -203,8 +203,6 @@ class MetaEstimator(BaseEstimator):
         -------
         list of arrays of shape (n_query,)
         """
-        self._check_meta_trained()
-        check_params(self)
         for name, value in (("supports", supports), ("X_queries", X_queries)):
             if not hasattr(value, "__len__"):
                 raise ValueError(f"{name} must be a list with an entry for each task. Got {value!r} instead.")
@@ -219,12 +217,7 @@ class MetaEstimator(BaseEstimator):
                 "supports and X_queries must have one entry for each task; "
                 f"got {len(supports)} and {len(X_queries)}."
             )
-        checked = []
-        for i, ((X, y), X_query) in enumerate(zip(supports, X_queries, strict=True)):
-            where = f"task {i}: "
-            support = self._support(*check_rows(self, X, y, where=where), where)
-            checked.append((support, check_rows(self, X_query, where=where, empty=True)))
-        return list(self._predict_tasks(checked))
+        return self._predict_named([f"task {i}" for i in range(len(supports))], supports, X_queries)
 
     def score(self, X, y=None, sample_weight=None, *, groups=None):
         """Mean score of tasks after adapting to each one's support set, or of rows of the adapted task.
@@ -364,6 +357,17 @@ class MetaEstimator(BaseEstimator):
         """Logits or scaled targets of the adapted task's rows, an array of shape (n_rows, n_outputs)."""
         self._check_adapted()
         return outputs_of_rows(self.net_, self.adapted_params_, check_rows(self, X, empty=True))
+
+    def _predict_named(self, names, supports, X_queries):
+        """Predictions for the query rows of tasks, which errors call by their ``names``."""
+        self._check_meta_trained()
+        check_params(self)
+        checked = []
+        for name, (X, y), X_query in zip(names, supports, X_queries, strict=True):
+            where = f"{name}: "
+            support = self._support(*check_rows(self, X, y, where=where), where)
+            checked.append((support, check_rows(self, X_query, where=where, empty=True)))
+        return list(self._predict_tasks(checked))
 
     def _predict_tasks(self, tasks):
         """Predictions for each of ``tasks``, pairs of a ``Support`` and checked query rows."""

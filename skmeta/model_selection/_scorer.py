@@ -1,129 +1,30 @@
-"""Few-shot evaluation: of estimators of skmeta and of scikit-learn on the same episodes, and in searches."""
+"""A scorer of few-shot learning for searches over tasks."""
 
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin, clone, is_classifier
-from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import accuracy_score, get_scorer
+from sklearn.base import is_classifier
+from sklearn.metrics import get_scorer
 
 # Private by name, but documented; nothing public takes rows of whatever container a search may hold.
-from sklearn.utils import Bunch, _safe_indexing, check_consistent_length
+from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.estimators._adapted import adapt, last_of
 from skmeta.estimators._base import MetaEstimator
-from skmeta.estimators._episodes import check_classes, draw_episodes
+from skmeta.estimators._episodes import draw_episodes
 from skmeta.estimators._few_shot import FewShotClassifier, FewShotRegressor
-from skmeta.estimators._params import COUNT, NONE, Number, check_value
+from skmeta.estimators._params import COUNT, Number, check_value
 from skmeta.estimators._tasks import (
     Tasks,
     check_lengths,
     check_list,
     is_task_list,
     number_groups,
-    read_tasks,
     task_names,
 )
-
-
-def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, random_state=0):
-    """Accuracy of a model on episodes of tasks that it has not seen.
-
-    Parameters
-    ----------
-    model : estimator
-        One of skmeta, meta-trained, or a fitted pipeline or search that ends in one, which is adapted
-        to each support set; or one of scikit-learn, a clone of which is fitted on it.
-        ``FrozenEstimator(model)`` is not refitted: the pooled baseline.
-    tasks : list of tuples
-        As in ``fit``. Tasks that come with a query set are one episode each, whatever ``n_episodes``.
-    n_episodes : int, default=600
-        Episodes, 2 or more, spread evenly over the tasks.
-    n_way : int or None, default=None
-        Classes in an episode; None takes all of the task.
-    n_shot, n_query : int, default=5, 15
-        Support and query rows of each class.
-    random_state : int, default=0
-        The same number draws the same episodes, whatever the model, so that two models can be paired.
-
-    Returns
-    -------
-    Bunch
-        scores : ndarray of shape (n_episodes,)
-        mean : float
-        interval : float
-            Half the width of the 95 % interval of the mean, ``1.96 * std / sqrt(n_episodes)``.
-
-    Raises
-    ------
-    TypeError
-        If ``model`` is no classifier.
-    ValueError
-        If a number is out of range, or a task cannot give an episode; it is named.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import LogisticRegression
-    >>> from skmeta import evaluate
-    >>> from skmeta.datasets import make_scanners
-    >>> scanners = make_scanners(n_train=1, n_test=2, random_state=0)
-    >>> evaluate(LogisticRegression(), scanners.test, n_episodes=2, n_shot=2).scores.shape
-    (2,)
-    """
-    for name, value, allowed in (
-        ("n_episodes", n_episodes, [Number(Integral, 2)]),
-        ("n_way", n_way, [Number(Integral, 2), NONE]),
-        ("n_shot", n_shot, [COUNT]),
-        ("n_query", n_query, [COUNT]),
-        ("random_state", random_state, [Number(Integral, 0)]),
-    ):
-        check_value("evaluate", name, value, allowed)
-    if isinstance(model, type) or not hasattr(model, "fit") or isinstance(last_of(model), RegressorMixin):
-        raise TypeError(
-            f"The 'model' parameter of evaluate must be a classifier. Got {model!r} instead. A regressor of "
-            "skmeta is scored by few_shot_scorer('r2')."
-        )
-    if not is_task_list(tasks):
-        raise ValueError(
-            f"tasks must be a list of tasks, each a tuple as in fit. Got {type(tasks).__name__} instead."
-        )
-    checked = read_tasks(BaseEstimator(), tasks, None, None, reset=True)
-    classes, codes = np.unique(checked.y, return_inverse=True)
-    check_classes(checked, classes, codes)
-    ids = np.arange(checked.n_tasks if checked.given is not None else n_episodes) % checked.n_tasks
-    if len(ids) < 2:
-        raise ValueError(f"tasks that come with a query set must be 2 or more; got {len(ids)}.")
-    shape = {"n_way": n_way, "n_shot": n_shot, "n_query": n_query}
-    episodes = draw_episodes(checked, codes, ids, seed=random_state, **shape)
-    truth = [checked.y[query] for _, query in episodes]
-    supports, queries = zip(*_rows_of(tasks, checked, ids, episodes), strict=True)
-    predicted = _predict_episodes(model, list(supports), list(queries))
-    scores = np.array([accuracy_score(y, p) for y, p in zip(truth, predicted, strict=True)])
-    return Bunch(scores=scores, mean=scores.mean(), interval=1.96 * scores.std(ddof=1) / np.sqrt(len(scores)))
-
-
-def _predict_episodes(model, supports, queries):
-    if isinstance(model, MetaEstimator):
-        return model.predict_tasks(supports, queries)
-    if isinstance(last_of(model), MetaEstimator) and not isinstance(model, FrozenEstimator):
-        return [adapt(model, *s).predict(q) for s, q in zip(supports, queries, strict=True)]
-    return [clone(model).fit(*s).predict(q) for s, q in zip(supports, queries, strict=True)]
-
-
-def _rows_of(tasks, checked, ids, episodes):
-    """``((X_support, y_support), X_query)`` of each episode, of the type that the user gave."""
-    if checked.given is not None:
-        for i in ids:
-            X_support, y_support, X_query, _ = tasks[i]
-            yield (X_support, y_support), X_query
-        return
-    first = checked.bounds()
-    for i, (support, query) in zip(ids, episodes, strict=True):
-        X = tasks[i][0]
-        X = X.iloc if hasattr(X, "iloc") else X.tocsr() if hasattr(X, "tocsr") else np.asarray(X)
-        yield (X[support - first[i]], checked.y[support]), X[query - first[i]]
+from skmeta.model_selection._metrics import named_scorer
 
 
 def few_shot_scorer(metric="accuracy", n_shot=5, random_state=0):
@@ -177,10 +78,7 @@ def few_shot_scorer(metric="accuracy", n_shot=5, random_state=0):
 class _FewShotScorer:
     def __init__(self, metric, n_shot, random_state):
         if not callable(metric):
-            try:
-                get_scorer(metric)
-            except ValueError as error:
-                raise ValueError(f"metric={metric!r}: {error}") from error
+            named_scorer(metric)
         self.metric, self.n_shot, self.random_state = metric, n_shot, random_state
 
     def __repr__(self):
