@@ -155,7 +155,9 @@ class MetaLearner(nn.Module):
         outcome = {}
         if self.training and self.meta_gradient == "reptile":
             outcome["reptile"] = sum(
-                (start[name] * (start[name] - adapted[name]).detach()).flatten(support_weight.ndim - 1).sum(-1)
+                (start[name] * (start[name] - adapted[name]).detach())
+                .flatten(support_weight.ndim - 1)
+                .sum(-1)
                 for name in self.adapted
             )
             adapted = {name: p.detach() for name, p in adapted.items()}
@@ -204,7 +206,7 @@ class MetaLearner(nn.Module):
         inner_lr = dict(zip(self.adapted, self.log_inner_lr.exp().unbind(), strict=True))
         if self.meta_model is None:
             return GradientDescent(inner_lr)
-        sizes = {name: p.shape[n_axes:].numel() for name, p in params.items()}
+        sizes = {name: p.new_tensor(p.shape[n_axes:].numel()) for name, p in params.items()}
         if class_mask is not None:
             n_way = class_mask.sum(-1)
             for name in "head.weight", "head.bias":

@@ -109,14 +109,16 @@ class MLPNetwork:
         softmax = self.loss is cross_entropy
         n_outputs = start["head.bias"].shape[-1]
         target = nn.functional.one_hot(y, n_outputs).to(weight.dtype) if softmax else y
-        scale = weight / weight.sum(-1, keepdim=True) * (1 if softmax else 2 / n_outputs)
-        offset = None if class_mask is None else ABSENT * ~class_mask[:, None]
+        target = target.mT.contiguous()
+        scale = (weight / weight.sum(-1, keepdim=True) * (1 if softmax else 2 / n_outputs))[:, None]
+        offset = None if class_mask is None else ABSENT * ~class_mask[..., None]
         n_way = _n_way(weight, class_mask)
 
         def gradient(params):
             *grads, outputs = MLPGradient.apply(
-                self.backbone.scaled(x()), target, scale[..., None], offset, softmax, *params.values()
+                self.backbone.scaled(x()), target, scale, offset, softmax, *params.values()
             )
+            outputs = outputs.mT
             grads = dict(zip(params, grads, strict=True))
             if not self.with_evidence:
                 return grads, None
