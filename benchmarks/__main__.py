@@ -18,24 +18,24 @@ def measure_gpu(seconds, **sizes):
     """The outer steps on the GPU, where a step of Conv4 is short; None without one."""
     if not torch.cuda.is_available():
         return None
-    return {"cases": outer_step.measure(seconds, "cuda", n_threads=(1,), steps=10, **sizes)}
+    return outer_step.measure(seconds, "cuda", n_threads=(1,), steps=10, **sizes)
 
 
-# How to measure each part: in full, and in a few seconds.
+# Of each part: the function, its arguments in a full run and in a quick one.
 PARTS = {
-    "outer_step": (lambda: outer_step.measure(40), lambda: outer_step.measure(0, n_tasks=2)),
-    "gpu": (lambda: measure_gpu(20), lambda: measure_gpu(0, n_tasks=2)),
-    "serving": (lambda: serving.measure(15), lambda: serving.measure(0, n_tasks=100)),
-    "imports": (lambda: imports.measure(30), lambda: imports.measure(0)),
-    "memory": (memory.measure, lambda: memory.measure(0.05)),
-    "growth": (lambda: growth.measure(10), lambda: growth.measure(0)),
+    "outer_step": (outer_step.measure, {"seconds": 25}, {"seconds": 0, "n_tasks": 2}),
+    "gpu": (measure_gpu, {"seconds": 20}, {"seconds": 0, "n_tasks": 2}),
+    "serving": (serving.measure, {"seconds": 15}, {"seconds": 0, "n_tasks": 100}),
+    "imports": (imports.measure, {"seconds": 30}, {"seconds": 0}),
+    "memory": (memory.measure, {"share": 1}, {"share": 0.05}),
+    "growth": (growth.measure, {"seconds": 15}, {"seconds": 0}),
 }
 
 
 def main():
     """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory of skmeta.")
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="what to measure; all by default")
+    parser.add_argument("parts", nargs="*", choices=PARTS, help="what to measure; all by default")
     parser.add_argument("--quick", action="store_true", help="few repeats, small tasks")
     parser.add_argument("--out", type=Path, help="folder to write to; a full run writes beside this file")
     args = parser.parse_args()
@@ -44,12 +44,11 @@ def main():
     results = {"machine": machine(), "quick": args.quick}
     for part in args.parts or PARTS:
         print(f"measuring {part} ...", flush=True)
-        results[part] = PARTS[part][args.quick]()
-    if results.get("gpu", 0) is None:
-        del results["gpu"]
+        function, full, quick = PARTS[part]
+        results[part] = function(**(quick if args.quick else full))
     page = markdown(results)
     print(page)
-    out = args.out if args.parts or args.quick else args.out or HERE
+    out = args.out or (None if args.parts or args.quick else HERE)
     if out is not None:
         write(results, page, out)
 

@@ -131,7 +131,7 @@ SINUSOID = Case(
     n_query=10,
     inner_steps=1,
     inner_lr=0.01,
-    steps=25,
+    steps=50,
 )
 TABULAR = Case(
     name="tabular",
@@ -145,7 +145,7 @@ TABULAR = Case(
     n_query=75,
     inner_steps=5,
     inner_lr=0.05,
-    steps=5,
+    steps=10,
 )
 CONV4 = Case(
     name="conv4",

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.contestants import tutorial_loop
 
 # Rows and columns of the product: large enough for the processor's best rate, a blink to compute.
-SIZE = 1024
+SIZE = {"cpu": 1024, "cuda": 8192}
 
 
 def batched_mlp(model, batch, case):
@@ -47,7 +47,8 @@ def count_flops(model, batch, case):
 
 def product_block(n_flops, device, n_repeats=20):
     """A function that measures the seconds of ``n_flops`` at the rate of one large matrix product."""
-    a, b = torch.randn(2, SIZE, SIZE, device=device)
+    size = SIZE[device]
+    a, b = torch.randn(2, size, size, device=device)
 
     def block():
         (a @ b).sum().item()
@@ -55,6 +56,6 @@ def product_block(n_flops, device, n_repeats=20):
         for _ in range(n_repeats):
             product = a @ b
         product[0, 0].item()
-        return (time.perf_counter() - start) * n_flops / (n_repeats * 2 * SIZE**3)
+        return (time.perf_counter() - start) * n_flops / (n_repeats * 2 * size**3)
 
     return block

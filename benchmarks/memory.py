@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from skorch.callbacks import Callback
 
 from benchmarks.cases import TABULAR
@@ -36,6 +37,7 @@ def growth(megabytes):
 
 def main():
     """In the process: do the work that the arguments name, and print the samples."""
+    torch.set_num_threads(1)
     name, amount = sys.argv[1], int(sys.argv[2])
     print(json.dumps(WORK[name](amount)))
 

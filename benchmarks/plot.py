@@ -39,7 +39,6 @@ def draw_speed(panel, cases):
         panel.bar_label(bars, fmt="%.1f", fontsize="x-small")
     titles = [case["title"].replace(", ", "\n") for case in cases.values()]
     panel.set_xticks(np.arange(len(cases)) + 0.4 - width / 2, titles, fontsize="x-small")
-    panel.set_yscale("log")
     panel.axhline(1, color="black", linewidth=0.8)
     panel.set_title("An outer step: times faster than the tutorial loop")
 

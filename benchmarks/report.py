@@ -45,9 +45,9 @@ def markdown(results):
     if "outer_step" in results:
         parts += ["## An outer step", OUTER_STEP_NOTE]
         parts += [_case_table(case) for case in results["outer_step"].values()]
-    if "gpu" in results:
+    if results.get("gpu"):
         parts += ["## An outer step on the GPU"]
-        parts += [_case_table(case) for case in results["gpu"]["cases"].values()]
+        parts += [_case_table(case) for case in results["gpu"].values()]
     if "serving" in results:
         parts += ["## Answers for new tasks", _serving_table(results["serving"])]
     if "imports" in results:

@@ -8,8 +8,11 @@ import torch
 from benchmarks import goals, growth, memory
 from benchmarks.contestants import PEERS, missing_peers, tutorial_loop
 from benchmarks.gradients import TOLERANCE, check_gradient, check_gradients, gradient
+from benchmarks.imports import PROGRAMS
 from benchmarks.limits import batched_mlp, count_flops
-from benchmarks.outer_step import CASES
+from benchmarks.outer_step import CASES, VARIANTS
+from benchmarks.plot import draw
+from benchmarks.report import markdown
 from benchmarks.serving import check_predictions, new_tasks, regress, tutorial_model
 from benchmarks.timing import alternate
 from skmeta import Conv4
@@ -97,6 +100,42 @@ def test_a_missed_goal_is_shown():
     assert (missed.figure, missed.two_threads) == ("1.50 times", "3.00 times")
     assert goals.at_most(2, "share", [1.5]).met
     assert not goals.between(0.9, 1.1, "exponent", 1.2).met
+
+
+def made_results(fit=0.1):
+    """Results of all parts, as if each step took a second and ``fit``'s a share of it."""
+    seconds = {name: {"1": [1.0], "2": [1.0]} for name in ["loop", "limit", *VARIANTS]}
+    seconds["skmeta"] = {"1": [fit], "2": [fit]}
+    case = {"seconds": seconds, "gradient_errors": {"loop": 1e-7}, "two_cores": {"1": [1.0], "2": [0.6]}}
+    cases = {c.name: {"title": c.title, **case} for c in CASES}
+    answers = {name: {"1": [1.0], "2": [1.0]} for name in ("skmeta", "LogisticRegression", "loop")}
+    return {
+        "machine": {"processor": "abacus"},
+        "quick": False,
+        "outer_step": cases,
+        "gpu": cases,
+        "serving": {"n_tasks": 9, "agreement": 1.0, "one": answers, "many": answers},
+        "imports": {program: [1.0] for program in PROGRAMS},
+        "memory": {"adapt calls": {"amount": 20, "megabytes": [100.0] * 20}},
+        "growth": {"tasks": {"sizes": [1, 2, 4], "seconds": [1.0, 2.0, 4.0]}},
+    }
+
+
+def test_the_page_shows_goals_met_and_missed():
+    page = markdown(made_results())
+    what = f"outer step in `fit`, {CASES[0].title}: faster than the tutorial loop"
+    assert f"| {what} | ≥ 10 | 10.00 times | 10.00 times | yes |" in page
+    page = markdown(made_results(fit=0.2))
+    assert f"| {what} | ≥ 10 | 5.00 times | 5.00 times | **no** |" in page
+
+
+def test_the_page_is_of_the_parts_that_were_run(tmp_path):
+    results = made_results()
+    some = {name: results[name] for name in ("machine", "quick", "growth")} | {"gpu": None}
+    assert markdown(some).count("| **no** |") == 0
+    assert "GPU" not in markdown(some)
+    draw(results, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
 def test_gradients_do_not_add_up():
