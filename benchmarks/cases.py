@@ -145,7 +145,7 @@ TABULAR = Case(
     n_query=75,
     inner_steps=5,
     inner_lr=0.05,
-    steps=10,
+    steps=6,
 )
 CONV4 = Case(
     name="conv4",

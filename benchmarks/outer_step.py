@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from itertools import cycle
-from statistics import median
 
 import torch
 
@@ -40,8 +39,8 @@ N_BATCHES = 4
 def measure(seconds, device="cpu", n_threads=(1, 2), **sizes):
     """Seconds of a step of each case, contestant and number of threads.
 
-    Each case takes about ``seconds`` a number of threads. ``sizes`` replace what the Conv4 cases have, whose
-    step takes seconds on a CPU and a blink elsewhere.
+    Each case takes about ``seconds`` with one thread, half with two. ``sizes`` replace what the Conv4 cases
+    have, whose step takes seconds on a CPU and a blink elsewhere.
     """
     cases = [replace(case, **sizes) if case.convolves else case for case in CASES]
     return {case.name: measure_case(case, seconds, device, n_threads) for case in cases}
@@ -59,7 +58,7 @@ def measure_case(case, seconds, device="cpu", n_threads=(1, 2)):
         "seconds": {name: {"1": values} for name, values in times.items()},
     }
     if 2 in n_threads:
-        measure_two_threads(case, blocks, seconds, result)
+        measure_two_threads(case, blocks, seconds / 2, result)
     return result
 
 
@@ -86,12 +85,15 @@ def make_blocks(case, others, device):
 
 
 def fit_block(case, device="cpu", algorithm="TMAML", **params):
-    """A function that measures the seconds of an outer step inside ``fit``, after an epoch of warm-up."""
-    n = max(1, case.steps // 5) if params.get("strategy") == "loop" else case.steps
+    """A function that measures the seconds of an outer step inside ``fit``, after an epoch of warm-up.
+
+    A case of one step an epoch has steps so long that they warm themselves.
+    """
+    n = max(1, case.steps // 10) if params.get("strategy") == "loop" else case.steps
     clock = StepClock()
     estimator = case.estimator(
         algorithm,
-        max_iter=2 * n,
+        max_iter=n if case.steps == 1 else 2 * n,
         iterator_train__steps_per_epoch=n,
         callbacks=[clock],
         device=device,
@@ -101,7 +103,7 @@ def fit_block(case, device="cpu", algorithm="TMAML", **params):
 
     def block():
         estimator.fit(tasks)
-        return median(clock.seconds_[1:])
+        return clock.seconds_[-1]
 
     return block
 
