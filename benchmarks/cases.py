@@ -70,6 +70,11 @@ class Case:
             torch.manual_seed(seed)
             return nn.Sequential(self.make_backbone(), nn.Linear(self.n_features, self.n_outputs))
 
+    def tutorial_model(self):
+        """The same network with the same parameters, as the contestants' tutorials write it."""
+        model = self.model()
+        return nn.Sequential(plain_conv4(model[0]), model[1]) if self.convolves else model
+
     def tasks(self, n_tasks, seed=0):
         """Tasks ``(X, y)`` as the estimators take them."""
         X, y = self.draw(np.random.default_rng(seed), n_tasks, self.n_support + self.n_query)
@@ -102,6 +107,14 @@ class Case:
                 layer.out_features for layer in self.make_backbone().layers
             )
         return getattr(skmeta, algorithm + kind)(**settings | params)
+
+
+def plain_conv4(backbone):
+    """A ``Conv4`` in torch's default layout, each block a convolution, norm, ReLU and pooling in turn."""
+    layers = []
+    for convolution, norm, pool, relu in backbone.blocks:
+        layers += [convolution, norm, relu, pool]
+    return nn.Sequential(*layers, nn.Flatten()).to(memory_format=torch.contiguous_format)
 
 
 def draw_sinusoids(rng, n_tasks, n_rows):

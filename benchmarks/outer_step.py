@@ -79,7 +79,7 @@ def make_blocks(case, others, device):
     blocks = {name: fit_block(case, device, **variant) for name, variant in variants.items()}
     blocks |= {name: mean_block(outer_step(f, case, device)) for name, f in others.items()}
     if case.convolves:
-        n_flops = count_flops(case.model().to(device), case.batch(device=device), case)
+        n_flops = count_flops(case.tutorial_model().to(device), case.batch(device=device), case)
         blocks["limit"] = product_block(n_flops, device)
     return blocks
 
@@ -110,7 +110,7 @@ def fit_block(case, device="cpu", algorithm="TMAML", **params):
 
 def outer_step(fill_gradient, case, device="cpu"):
     """A function that takes an outer step on episodes drawn beforehand."""
-    model = case.model().to(device)
+    model = case.tutorial_model().to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     batches = cycle([case.batch(seed, device) for seed in range(N_BATCHES)])
 

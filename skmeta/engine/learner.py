@@ -145,7 +145,7 @@ class MetaLearner(nn.Module):
     def _network(self, strategy):
         if strategy == "batched":
             return MLPNetwork(self.backbone, self.loss, with_evidence=self.meta_model is not None)
-        return ModuleNetwork(self.backbone, self.loss)
+        return ModuleNetwork(self.backbone, self.loss, contiguous=strategy == "vmap")
 
     def _forward(
         self, network, n_steps, support_x, support_y, support_weight, class_mask, query_x, output_scale

@@ -16,7 +16,6 @@ from skorch.callbacks import (
 )
 from skorch.helper import predefined_split
 from skorch.utils import noop
-from torch.nn.utils import parameters_to_vector
 from tqdm.auto import tqdm
 
 from skmeta.engine.batches import STEPS_PER_EPOCH, MetaBatches, SameMetaBatches
@@ -41,7 +40,7 @@ class SkipNonFinite(Callback):
 
     def on_grad_computed(self, net, **kwargs):
         grads = [p.grad for p in self.learned if p.grad is not None]
-        if not grads or parameters_to_vector(grads).sum().isfinite():
+        if not grads or torch.cat([g.flatten() for g in grads]).sum().isfinite():
             return
         for p in self.learned:
             p.grad = None

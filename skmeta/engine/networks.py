@@ -18,14 +18,18 @@ ABSENT = -1e9
 
 
 class ModuleNetwork:
-    """Any backbone and a linear last layer, with the parameters of one task."""
+    """Any backbone and a linear last layer, with the parameters of one task.
 
-    def __init__(self, backbone, loss):
-        self.backbone, self.loss = backbone, loss
+    ``contiguous`` gives up what layout the parameters have, which layers cannot be asked for under vmap.
+    """
+
+    def __init__(self, backbone, loss, contiguous=False):
+        self.backbone, self.loss, self.contiguous = backbone, loss, contiguous
 
     def initial(self, n_tasks):
         """The backbone's parameters before adaptation."""
-        return {f"backbone.{name}": p for name, p in self.backbone.named_parameters()}
+        params = {f"backbone.{name}": p for name, p in self.backbone.named_parameters()}
+        return {name: p.contiguous() for name, p in params.items()} if self.contiguous else params
 
     def head(self, head, features, y, weight, n_way):
         """Parameters of the last layer before adaptation."""
