@@ -678,7 +678,7 @@ OUT_OF_RANGE = [
     ("adapt_params", "one of {'all', 'head'} or a list of parameter-name patterns", ["body", [], [1], None]),
     ("optimizer", "one of {'adam', 'adamw', 'sgd'} or a torch.optim.Optimizer class", ["lbfgs", int, None]),
     ("early_stopping", "a bool", ["yes", 1]),
-    ("strategy", "one of {'auto', 'vmap', 'loop'}", ["batch", None]),
+    ("strategy", "one of {'auto', 'batched', 'vmap', 'loop'}", ["batch", None]),
     ("warm_start", "a bool", [1]),
     ("module", "None or an nn.Module, its class or a factory", ["mlp"]),
     ("meta_model", "None or an nn.Module", ["basis", nn.Linear]),

@@ -224,7 +224,7 @@ def test_few_rows_of_large_classes_are_drawn_without_keys_for_all():
     order = random_order(size, 4, torch.Generator().manual_seed(0))
     assert order.shape == (3000, 3, 4)
     large, small = order[:, 0], order[:, 1]
-    assert (large.sort(-1).values.diff(dim=-1) > 0).all() and 0 <= large.min() and large.max() < 1000
+    assert (large.sort(-1).values.diff(dim=-1) > 0).all() and large.min() >= 0 and large.max() < 1000
     assert (small.sort(-1).values.diff(dim=-1) > 0).all() and small.max() < 7
     for place in range(4):
         counts = torch.bincount(large[:, place] // 100, minlength=10)

@@ -1,5 +1,7 @@
 """The derivatives of an MLP that are written out, against autograd's."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch.nn import functional
@@ -13,7 +15,7 @@ HIDDEN = {"no hidden layer": (), "one": (6,), "two": (6, 5)}
 def make_params(hidden, seed=0):
     generator = torch.Generator().manual_seed(seed)
     sizes = N_FEATURES, *hidden, N_OUTPUTS
-    shapes = [shape for a, b in zip(sizes, sizes[1:], strict=False) for shape in ((b, a), (b,))]
+    shapes = [shape for a, b in pairwise(sizes) for shape in ((b, a), (b,))]
     return [
         torch.randn(N_TASKS, *shape, generator=generator, dtype=torch.float64).requires_grad_()
         for shape in shapes
