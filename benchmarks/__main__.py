@@ -35,10 +35,13 @@ PARTS = {
 def main():
     """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory of skmeta.")
-    parser.add_argument("parts", nargs="*", choices=PARTS, help="what to measure; all by default")
+    parser.add_argument("parts", nargs="*", help=f"what to measure of {', '.join(PARTS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="few repeats, small tasks")
     parser.add_argument("--out", type=Path, help="folder to write to; a full run writes beside this file")
     args = parser.parse_args()
+    unknown = [part for part in args.parts if part not in PARTS]  # argparse's choices refuse an empty list
+    if unknown:
+        parser.error(f"parts must be of {', '.join(PARTS)}. Got {', '.join(unknown)} instead.")
     for name, reason in missing_peers().items():
         print(f"{name} is missing: {reason}")
     results = {"machine": machine(), "quick": args.quick}

@@ -14,7 +14,7 @@ from benchmarks.timing import alternate, with_threads
 SIZES = {
     "tasks": [0.25, 0.5, 1, 2, 4, 8],
     "rows": [0.2, 1, 4, 8, 16, 32],
-    "inner steps": [1, 2, 5, 10, 20, 40],
+    "inner steps": [1, 5, 10, 20, 40, 80],
 }
 LINEAR = 3
 
