@@ -15,6 +15,7 @@ from benchmarks.accuracy.results import best_of, is_met, results_of
 from benchmarks.accuracy.run import methods_of, trial
 from benchmarks.accuracy.store import Store
 from benchmarks.accuracy.studies import STUDIES, Goal, Training
+from benchmarks.accuracy.training import train
 from benchmarks.accuracy.variants import VARIANTS
 from skmeta import evaluate
 from skmeta.datasets import make_scanners
@@ -109,6 +110,23 @@ def test_a_stopped_training_goes_on_where_it_was(store, tmp_path):
     assert states[0].steps == 4 and states[0].looks == states[1].looks
     scores = [results_of(TINY, s)["TMAML"].scores for s in (store, whole)]
     np.testing.assert_array_equal(*scores)
+
+
+class Interrupted:
+    """A learner whose fit ends early, as skorch's does on Ctrl-C."""
+
+    n_iter_ = 1
+
+    def set_params(self, **params):
+        return self
+
+    def fit(self, tasks):
+        return self
+
+
+def test_a_chunk_that_was_interrupted_is_not_kept():
+    with pytest.raises(KeyboardInterrupt):
+        train(Interrupted(), [], Training(chunk=2), pytest.fail, Clock(), lambda: None, pytest.fail)
 
 
 # ---- meta-test tasks are for one function

@@ -17,6 +17,8 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.frozen import FrozenEstimator
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import ParameterGrid
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -42,8 +44,8 @@ MOST_POOLED = 4000
 class Baseline:
     """A method that ``make(tasks, seed, **params)`` makes a model of, for ``skmeta.evaluate``.
 
-    ``params`` are chosen from ``grid`` on meta-validation. ``seeded`` methods depend on a seed,
-    ``all_views`` ones are tuned in the view of the data too, ``slow`` ones are left out of a quick run.
+    ``params`` are chosen from ``grid`` on meta-validation, and so is the view of the data: of the first,
+    all dense ones, or all. ``seeded`` methods depend on a seed, ``slow`` ones are left out of a quick run.
     """
 
     name: str
@@ -51,7 +53,7 @@ class Baseline:
     make: Callable
     grid: dict
     seeded: bool = False
-    all_views: bool = False
+    views: str = "first"
     slow: bool = False
     is_ours = False
     code = code_version(*FILES, *SCORING)
@@ -62,7 +64,8 @@ class Baseline:
 
     def candidates(self, study):
         """The parameters to choose from on meta-validation."""
-        views = study.views if self.all_views else study.views[:1]
+        dense = study.views
+        views = {"first": dense[:1], "dense": dense, "all": (*dense, *study.sparse_views)}[self.views]
         return [{"features": view, **params} for view in views for params in ParameterGrid(self.grid)]
 
     def n_seeds(self, study):
@@ -180,16 +183,16 @@ SMALL_BOOSTING_R = HistGradientBoostingRegressor(max_iter=30)
 DISCRIMINANT = LinearDiscriminantAnalysis(solver="eigen")
 
 BASELINES = [
-    Baseline("nearest prototypes", CLASSES, local(NearestPrototypes()), {}, all_views=True),
+    Baseline("nearest prototypes", CLASSES, local(NearestPrototypes()), {}, views="all"),
     Baseline(
         "local nearest neighbours",
         CLASSES,
         local(KNeighborsClassifier(weights="distance")),
         {"n_neighbors": [1, 2], "metric": ["cosine", "euclidean"]},
-        all_views=True,
+        views="all",
     ),
-    Baseline("local logistic regression", CLASSES, local(LOGISTIC), {"C": [1, 0.1, 10, 100]}, all_views=True),
-    Baseline("local SVC", CLASSES, local(SVC()), SVM, all_views=True),
+    Baseline("local logistic regression", CLASSES, local(LOGISTIC), {"C": [1, 0.1, 10, 100]}, views="all"),
+    Baseline("local SVC", CLASSES, local(SVC()), SVM, views="all"),
     Baseline("local random forest", CLASSES, local(FOREST), LEAF, seeded=True),
     Baseline(
         "local gradient boosting",
@@ -219,6 +222,7 @@ BASELINES = [
         fine_tuned(shared=False),
         TUNING,
         seeded=True,
+        views="dense",
         slow=True,
     ),
     Baseline(
@@ -227,6 +231,7 @@ BASELINES = [
         prototypes_of(PooledMLP()),
         {"n_epochs": [20, 5]},
         seeded=True,
+        views="dense",
         slow=True,
     ),
     Baseline(
@@ -234,21 +239,34 @@ BASELINES = [
         PER_TASK,
         prototypes_of(DISCRIMINANT),
         {"shrinkage": [0.5, 0.1]},
+        views="dense",
         slow=True,
     ),
     Baseline("local mean", REGRESSION, local(DummyRegressor()), {}),
-    Baseline("local ridge", REGRESSION, local(Ridge()), ALPHA),
-    Baseline("local SVR", REGRESSION, local(SVR()), SVM),
+    Baseline("local ridge", REGRESSION, local(Ridge()), ALPHA, views="dense"),
+    Baseline("local SVR", REGRESSION, local(SVR()), SVM, views="dense"),
     Baseline(
-        "local nearest neighbours", REGRESSION, local(KNeighborsRegressor()), {"n_neighbors": [3, 1, 5]}
+        "local nearest neighbours",
+        REGRESSION,
+        local(KNeighborsRegressor()),
+        {"n_neighbors": [3, 1, 5]},
+        views="dense",
     ),
-    Baseline("local random forest", REGRESSION, local(FOREST_R), LEAF, seeded=True),
+    Baseline(
+        "local Gaussian process",
+        REGRESSION,
+        local(GaussianProcessRegressor(optimizer=None, normalize_y=True)),
+        {"kernel": [RBF(1), RBF(0.3), RBF(3)], "alpha": [0.1, 0.01, 1]},
+        views="dense",
+    ),
+    Baseline("local random forest", REGRESSION, local(FOREST_R), LEAF, seeded=True, views="dense"),
     Baseline(
         "local gradient boosting",
         REGRESSION,
         local(GradientBoostingRegressor(n_estimators=50)),
         {"max_depth": [1, 3]},
         seeded=True,
+        views="dense",
     ),
     Baseline("pooled ridge", REGRESSION, pooled(Ridge()), ALPHA),
     Baseline("pooled SVR", REGRESSION, pooled(SVR()), {"C": [1, 10]}),

@@ -86,7 +86,8 @@ def _line(study, ours, result):
     difference = "" if result is ours else _difference(ours, result, study)
     validation = f"{_signed(result.validation, study):.2f}"
     minutes = f"{result.minutes:.1f}" if result.minutes >= 0.05 else ""
-    chosen = _chosen(study, result.params) if result.method.is_ours else _params(result.params)
+    ours_fixed = study.settings | {"features": study.features}
+    chosen = _chosen(result.params, ours_fixed if result.method.is_ours else {}, study)
     return name, _figure(result.summary(), study), spread, validation, difference, minutes, chosen
 
 
@@ -102,15 +103,16 @@ def _protocol(study):
     return ", ".join(filter(None, words)) + "."
 
 
-def _chosen(study, params):
-    """What was chosen beside the study's settings."""
-    fixed = plain(study.settings | {"features": study.features})
-    return _params([{n: v for n, v in p.items() if n not in fixed or fixed[n] != v} for p in params])
-
-
-def _params(params):
-    """Parameters of each split, those that occur once."""
-    texts = [", ".join(f"{name}={value}" for name, value in p.items() if value != "rows") for p in params]
+def _chosen(params, fixed, study):
+    """The parameters of each split that were a choice, those of several splits once."""
+    views = {study.features, *study.views, *study.sparse_views}
+    fixed = plain(fixed)
+    texts = []
+    for p in params:
+        shown = {n: v for n, v in p.items() if n not in fixed or fixed[n] != v}
+        if len(views) == 1:
+            shown.pop("features", None)
+        texts.append(", ".join(f"{name}={value}" for name, value in shown.items()))
     return " / ".join(dict.fromkeys(filter(None, texts)))
 
 

@@ -45,7 +45,10 @@ def train(learner, tasks, training, look, clock, load_state, save_state):
     while not state.is_done(training):
         clock.check()
         start = time.monotonic()
-        learner.set_params(max_iter=min(training.chunk, training.steps - state.steps)).fit(tasks)
+        n_steps = min(training.chunk, training.steps - state.steps)
+        learner.set_params(max_iter=n_steps).fit(tasks)
+        if learner.n_iter_ < state.steps + n_steps:
+            raise KeyboardInterrupt  # on Ctrl-C, skorch ends a fit early and says nothing
         state.minutes += (time.monotonic() - start) / 60
         state.steps = learner.n_iter_
         state.learner = pickle.dumps(learner)
