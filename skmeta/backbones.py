@@ -85,12 +85,14 @@ class Conv4(nn.Module):
         super().__init__()
         channels = (in_channels, *[hidden_channels] * 4)
         self.blocks = nn.Sequential(*(_conv_block(a, b, n_groups) for a, b in pairwise(channels)))
+        self.to(memory_format=torch.channels_last)  # on a CPU, pooling takes a tenth of the time so
 
     def forward(self, x):
         return self.blocks(x).flatten(1)
 
 
 def _conv_block(n_in, n_out, n_groups):
+    # ReLU after pooling gives the same numbers as before it, from a quarter of them.
     return nn.Sequential(
-        nn.Conv2d(n_in, n_out, 3, padding=1), nn.GroupNorm(n_groups, n_out), nn.ReLU(), nn.MaxPool2d(2)
+        nn.Conv2d(n_in, n_out, 3, padding=1), nn.GroupNorm(n_groups, n_out), nn.MaxPool2d(2), nn.ReLU()
     )

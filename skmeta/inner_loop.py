@@ -119,12 +119,12 @@ class LearnedUpdate(GradientDescent):
 
     def step(self, params, grads, evidence, state):
         k, initial, momentum = state
-        momentum = {name: MOMENTUM_DECAY * m + grads[name] for name, m in momentum.items()}
+        momentum = {name: torch.add(grads[name], m, alpha=MOMENTUM_DECAY) for name, m in momentum.items()}
         progress = min(k / self.horizon, 1.0)
         sizes = self.sizes or {name: p.numel() for name, p in params.items()}
         update = self._predict(Step(progress, params, initial, grads, momentum, evidence, sizes))
         params, _ = super().step(params, grads, evidence, None)
-        params = {name: p + self.meta_model_lr * update[name] for name, p in params.items()}
+        params = {name: torch.add(p, update[name], alpha=self.meta_model_lr) for name, p in params.items()}
         return params, (k + 1, initial, momentum)
 
     def _predict(self, step):

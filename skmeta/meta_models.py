@@ -7,6 +7,7 @@ takes tensors with leading axes of tasks, ``...`` in the shapes.
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 TENSOR_FEATURES = 9
 TASK_FEATURES = 5
@@ -58,19 +59,12 @@ class BasisMetaModel(nn.Module):
             moments = _Moments(step)
         w = self._weights(moments, step).unbind(-2)
         # The five directions, regrouped by the tensors that they are made of.
-        of_g, of_theta, of_start = -w[0], -w[2] - w[4], w[4]
         of_sign, of_m = -w[1] * moments.rms_g, -w[3] * moments.rms_g / moments.rms_m
-        weights = torch.stack([of_g, of_sign, of_theta, of_m, of_start])
+        weights = torch.stack([-w[0], of_sign, -w[2] - w[4], of_m, w[4]], -1).unbind(-2)
+        parts = step.grads, step.params, step.momentum, step.initial_params
         return {
-            name: _mixed(
-                weights[..., i],
-                step.grads[name],
-                step.grads[name].detach().sign(),
-                theta,
-                step.momentum[name],
-                step.initial_params[name],
-            )
-            for i, (name, theta) in enumerate(step.params.items())
+            name: _Mixed.apply(of_tensor, *(part[name] for part in parts))
+            for name, of_tensor in zip(step.params, weights, strict=True)
         }
 
     def direction_weights(self, step):
@@ -88,60 +82,83 @@ class BasisMetaModel(nn.Module):
         return self.bound * torch.tanh(raw / self.bound)
 
 
-def _mixed(weights, *tensors):
-    """Sum of the tensors, each times its weight for the task: a row of ``weights``."""
-    n_axes = tensors[0].ndim - weights.ndim + 1
-    weights = weights.reshape(*weights.shape, *[1] * n_axes)
-    return sum(w * tensor for w, tensor in zip(weights, tensors, strict=True))
+class _Mixed(torch.autograd.Function):
+    """Sum of gradient, its sign, the tensor itself, momentum and start, times their ``weights`` (..., 5).
+
+    Autograd of the plain sum would keep a product of each, and moving them in memory is what it costs.
+    """
+
+    @staticmethod
+    def forward(weights, grad, *others):
+        w = _columns(weights, grad)
+        mixed = w[0] * grad
+        for weight, tensor in zip(w[1:], (grad.sign(), *others), strict=True):
+            mixed.addcmul_(weight, tensor)
+        return mixed
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, along):
+        weights, grad, *others = ctx.saved_tensors
+        axes, w = weights.shape[:-1], _columns(weights, along)
+        of_weights = torch.stack([_dot(axes, along, t) for t in (grad, grad.sign(), *others)], -1)
+        return of_weights, *(along * w[i] for i in (0, 2, 3, 4))
+
+    @staticmethod
+    def vmap(info, in_dims, *args):
+        args = [
+            a.expand(info.batch_size, *a.shape) if axis is None else a.movedim(axis, 0)
+            for a, axis in zip(args, in_dims, strict=True)
+        ]
+        return _Mixed.apply(*args), 0
+
+
+def _columns(weights, tensor):
+    """Each of the five weights, with the axes of the tensor that it is for."""
+    return [w.reshape((*w.shape, *[1] * (tensor.ndim - w.ndim))) for w in weights.unbind(-1)]
+
+
+def _dot(axes, a, b):
+    """Sum of products over all but the leading ``axes``."""
+    return (a * b).reshape(*axes, -1).sum(-1)
 
 
 class _Moments:
-    """First and second moments of each tensor, its gradient and momentum, shapes ``(..., n_tensors)``.
-
-    All moments of a tensor are one small matrix product: summed one by one, they cost several times
-    a plain inner step.
-    """
+    """First and second moments of each tensor, its gradient and momentum, shapes ``(..., n_tensors)``."""
 
     def __init__(self, step):
         axes = step.evidence.loss.shape
-        grams = [_gram(axes, step.grads[name], p, step.momentum[name]) for name, p in step.params.items()]
-        gram = torch.stack(grams, -1)
-        kind = {"dtype": gram.dtype, "device": gram.device}
-        sizes = [torch.as_tensor(step.sizes[name], **kind).expand(axes) for name in step.params]
-        self.size = torch.stack(sizes, -1)
+        norms, totals, products = [], [], []
+        for name in step.params:
+            parts = step.grads, step.params, step.momentum
+            g, theta, m = (part[name].reshape(*axes, -1) for part in parts)
+            norms += [torch.linalg.vector_norm(t, dim=-1) for t in (g, theta, m)]
+            totals += [g.sum(-1), theta.sum(-1)]
+            products += [_dot(axes, g, theta), _dot(axes, g, m)]
+        n = len(step.params)
+        norms, totals, products = (
+            torch.stack(t, -1).reshape(*axes, n, -1).movedim(-1, 0) for t in (norms, totals, products)
+        )
+        kind = {"dtype": norms.dtype, "device": norms.device}
+        self.size = torch.stack(
+            [torch.as_tensor(step.sizes[k], **kind).expand(axes) for k in step.params], -1
+        )
         self.is_vector = torch.tensor([float(p.ndim - len(axes) <= 1) for p in step.params.values()], **kind)
-        gram = gram / self.size[..., None, None, :]
-        self.g_theta, self.g_m, self.mean_g, self.mean_theta = (
-            gram[..., i, j, :] for i, j in ((0, 1), (0, 2), (0, 3), (1, 3))
-        )
-        self.rms_g, self.rms_theta, self.rms_m = (
-            gram[..., i, i, :].sqrt().clamp_min(TINY) for i in range(3)
-        )
+        rms = (norms / self.size.sqrt()).clamp_min(TINY)
+        self.rms_g, self.rms_theta, self.rms_m = rms
+        self.log_rms = rms[:2].log() / 5
+        self.mean = totals / self.size / rms[:2]
+        self.cosine = products / self.size / (rms[0] * rms[1:])
 
     def features(self, step):
         """(..., TENSOR_FEATURES, n_tensors), logarithms scaled to the order of one."""
-        ones = torch.ones_like(self.rms_g)
-        return torch.stack(
-            [
-                self.rms_g.log() / 5,
-                self.rms_theta.log() / 5,
-                self.mean_g / self.rms_g,
-                self.mean_theta / self.rms_theta,
-                self.g_theta / (self.rms_g * self.rms_theta),
-                self.g_m / (self.rms_g * self.rms_m),
-                self.size.log() / 5,
-                self.is_vector.expand_as(ones),
-                step.progress * ones,
-            ],
-            -2,
-        )
-
-
-def _gram(axes, *tensors):
-    """Sums of the products of tensors of the same shape with each other and with one, for each task."""
-    flat = [t.reshape(*axes, -1) for t in tensors]
-    rows = torch.stack([*flat, torch.ones_like(flat[0])], -2)
-    return rows @ rows.mT
+        progress = torch.full_like(self.size, step.progress)
+        rest = torch.stack([self.size.log() / 5, self.is_vector.expand_as(self.size), progress])
+        return torch.cat([self.log_rms, self.mean, self.cosine, rest]).movedim(0, -2)
 
 
 def _task_features(evidence):
@@ -154,8 +171,8 @@ def _task_features(evidence):
         variance = ((residual - bias[..., None, :]).square() * weight[..., None]).sum(-2) / total[..., None]
         shape = _log(variance.mean(-1)), bias.mean(-1)
     else:
-        log_p = outputs.log_softmax(-1)
-        entropy = -(log_p.exp() * log_p).sum(-1)
+        log_p = outputs.mT.log_softmax(-2)
+        entropy = -(log_p.exp() * log_p).sum(-2)
         mean = (entropy * weight).sum(-1) / total
         spread = ((entropy - mean[..., None]).square() * weight).sum(-1).div(total).sqrt()
         shape = mean, spread

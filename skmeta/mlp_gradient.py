@@ -21,19 +21,21 @@ def mlp(x, params, *, relu_last=False):
         Also apply ReLU to the outputs.
     """
     last = len(params) // 2 - 1
+    x = x.mT  # with rows last, autograd gives each weight a gradient that lies in memory as the weight does
     for i, (weight, bias) in enumerate(_layers(params)):
-        x = _affine(x, weight, bias)
+        x = torch.baddbmm(bias[..., None], weight, x)
         if i < last or relu_last:
             x = x.relu()
-    return x
+    return x.mT
 
 
 class MLPGradient(torch.autograd.Function):
     """``(*gradients, outputs)`` of a loss whose derivative by the outputs is ``scale * (mean - target)``.
 
     ``mean`` is the softmax of the outputs for ``softmax=True``, otherwise the outputs themselves:
-    cross-entropy and squared error. ``offset``, a tensor or None, is added to the outputs, which come
-    without a derivative.
+    cross-entropy and squared error. Outputs and ``target`` are ``(n_tasks, n_outputs, n_rows)``, since
+    a softmax over a short last axis is slow; ``scale`` and ``offset``, which is added to the outputs or
+    None, broadcast to that. The outputs come without a derivative.
     """
 
     @staticmethod
@@ -42,17 +44,18 @@ class MLPGradient(torch.autograd.Function):
         hidden = [x]
         for weight, bias in layers[:-1]:
             hidden.append(_affine(hidden[-1], weight, bias).relu_())
-        outputs = _affine(hidden[-1], *layers[-1])
+        weight, bias = layers[-1]
+        outputs = torch.baddbmm(bias[..., None], weight, hidden[-1].mT)
         if offset is not None:
             outputs += offset
-        mean = outputs.softmax(-1) if softmax else outputs
+        mean = outputs.softmax(1) if softmax else outputs
         delta = (mean - target).mul_(scale)
-        deltas, grads = [], []
-        for i in reversed(range(len(layers))):
+        deltas, grads = [delta], [torch.bmm(delta, hidden[-1]), delta.sum(-1)]
+        delta = delta.mT
+        for i in reversed(range(len(layers) - 1)):
+            delta = torch.bmm(delta, layers[i + 1][0]).mul_(hidden[i + 1].sign())
             deltas.insert(0, delta)
             grads[:0] = torch.bmm(delta.mT, hidden[i]), delta.sum(1)
-            if i:
-                delta = torch.bmm(delta, layers[i][0]).mul_(hidden[i].sign())
         ctx.softmax, ctx.n_layers = softmax, len(layers)
         ctx.save_for_backward(scale, mean, *hidden, *deltas, *params)
         ctx.mark_non_differentiable(outputs)
@@ -68,24 +71,30 @@ class MLPGradient(torch.autograd.Function):
         along = _layers(direction[:-1])  # the outputs have no derivative
         signs = [None, *(h.sign() for h in hidden[1:])]
         moved = [None]  # the derivatives of ``hidden``; the rows themselves do not move
-        for i in range(n):
+        for i in range(n - 1):
             change = _affine(hidden[i], *along[i])
             if i:
                 change.baddbmm_(moved[i], layers[i][0].mT)
-            if i < n - 1:
-                moved.append(change.mul_(signs[i + 1]))
+            moved.append(change.mul_(signs[i + 1]))
+        weight, bias = along[-1]
+        change = torch.baddbmm(bias[..., None], weight, hidden[-1].mT)
+        if n > 1:
+            change.baddbmm_(layers[-1][0], moved[-1].mT)
         if ctx.softmax:
             change = mean * change
-            change = change.sub_(mean * change.sum(-1, keepdim=True))
+            change.sub_(mean * change.sum(1, keepdim=True))
         change = change.mul_(scale)
-        products = []
-        for i in reversed(range(n)):
+        products = [torch.bmm(change, hidden[-1]), change.sum(-1)]
+        if n > 1:
+            products[0].baddbmm_(deltas[-1], moved[-1])
+        change, delta = change.mT, deltas[-1].mT
+        for i in reversed(range(n - 1)):
+            change = torch.bmm(change, layers[i + 1][0]).baddbmm_(delta, along[i + 1][0]).mul_(signs[i + 1])
+            delta = deltas[i]
             product = torch.bmm(change.mT, hidden[i])
             if i:
-                product.baddbmm_(deltas[i].mT, moved[i])
+                product.baddbmm_(delta.mT, moved[i])
             products[:0] = product, change.sum(1)
-            if i:
-                change = torch.bmm(change, layers[i][0]).baddbmm_(deltas[i], along[i][0]).mul_(signs[i])
         return None, None, None, None, None, *products
 
 

@@ -40,6 +40,8 @@ def test_a_meta_batch_depends_on_its_number_and_the_seed_alone():
     source.meta_batch(0, 4)
     x = source.meta_batch(5, 4)[0]["query_x"]
     assert torch.equal(x, same.meta_batch(5, 4)[0]["query_x"])
+    far = source.meta_batch(1000, 4)[0]["query_x"]
+    assert torch.equal(far, same.meta_batch(1000, 4)[0]["query_x"]) and not torch.equal(far, x)
     assert not torch.equal(x, source.meta_batch(6, 4)[0]["query_x"])
     assert not torch.equal(x, other.meta_batch(5, 4)[0]["query_x"])
     assert torch.equal(torch.get_rng_state(), before)

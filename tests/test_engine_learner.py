@@ -17,6 +17,7 @@ from made_learners import (
     make_test_net,
     meta_batch,
     meta_gradient,
+    one_layer,
     ragged_source,
     task,
 )
@@ -237,6 +238,30 @@ def test_a_query_row_is_predicted_the_same_alone_and_among_others(head, with_met
         assert_same(alone[:, 0], outputs[:, row])
 
 
+@pytest.mark.parametrize("head", HEADS)
+def test_a_network_that_is_changed_is_not_batched(head):
+    """Batched products know nothing of hooks, of other layers, or of what does not adapt."""
+
+    def hooked():
+        backbone = one_layer()
+        backbone.layers[0].register_forward_hook(lambda module, inputs, output: output * 2)
+        return backbone
+
+    def frozen():
+        backbone = one_layer()
+        backbone.layers[0].bias.requires_grad_(False)
+        return backbone
+
+    def other():
+        return nn.utils.parametrizations.weight_norm(one_layer().layers[0])
+
+    for make_backbone in hooked, frozen, other:
+        assert make_learner(make_backbone, head).chosen_strategy() == "vmap"
+        learner = make_learner(make_backbone, head, strategy="batched")
+        with pytest.raises(ValueError, match="strategy='batched' needs the default network"):
+            learner(**meta_batch()[0])
+
+
 def test_forward_without_gradients_builds_no_graph():
     learner = make_learner(with_meta_model=True)
     with torch.no_grad():
@@ -245,13 +270,14 @@ def test_forward_without_gradients_builds_no_graph():
     assert not outcome["outputs"].requires_grad
 
 
-def test_auto_loops_over_tasks_only_for_convolutions_on_a_cpu():
+def test_auto_batches_the_default_network_and_loops_for_convolutions_on_a_cpu():
     assert make_learner().chosen_strategy() == "batched"
 
     def convolutions():
         return Conv4(hidden_channels=8)
 
     assert make_learner(convolutions).chosen_strategy() == "loop"
+    assert make_learner(TiedLayers, n_hidden=4).chosen_strategy() == "vmap"
     assert make_learner(convolutions, strategy="vmap").chosen_strategy() == "vmap"
 
 

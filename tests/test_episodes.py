@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from skmeta.episodes import EpisodeSampler, Rows, fixed_draw
+from skmeta.episodes import EpisodeSampler, Rows, fixed_draw, random_order
 
 # Rows of each class, by task: even, ragged, with classes too small to fill both sets, with gaps in the codes.
 TASKS = [
@@ -216,3 +216,16 @@ def test_slices_of_rows(kind, part):
     sliced = Rows(kind(X), torch.device("cpu"))[part]
     assert sliced.dtype == torch.float32 and sliced.shape == X[part].shape
     assert sliced.tolist() == X[part].tolist()
+
+
+def test_few_rows_of_large_classes_are_drawn_without_keys_for_all():
+    """Different rows, each as likely as any other, at every place."""
+    size = torch.tensor([1000, 7, 0]).expand(3000, -1)
+    order = random_order(size, 4, torch.Generator().manual_seed(0))
+    assert order.shape == (3000, 3, 4)
+    large, small = order[:, 0], order[:, 1]
+    assert (large.sort(-1).values.diff(dim=-1) > 0).all() and 0 <= large.min() and large.max() < 1000
+    assert (small.sort(-1).values.diff(dim=-1) > 0).all() and small.max() < 7
+    for place in range(4):
+        counts = torch.bincount(large[:, place] // 100, minlength=10)
+        assert ((counts - 300).abs() < 5 * 300**0.5).all()  # five standard deviations

@@ -7,7 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from skmeta.inner_loop import Evidence, GradientDescent, LearnedUpdate, gradient_of, gradient_of_parts, inner_loop
+from skmeta.inner_loop import (
+    Evidence,
+    GradientDescent,
+    LearnedUpdate,
+    gradient_of,
+    gradient_of_parts,
+    inner_loop,
+)
 from skmeta.losses import cross_entropy, squared_error
 from skmeta.meta_models import BasisMetaModel
 
@@ -214,7 +221,9 @@ def meta_step(n_steps, first_order):
     """Adapted theta, and the derivatives of |theta_K - GOAL|^2 / 2 by theta_0 and by the step size."""
     theta, lr = THETA.clone().requires_grad_(), torch.tensor(LR, dtype=torch.float64, requires_grad=True)
     rule = GradientDescent({"theta": lr})
-    adapted = inner_loop(gradient_of(quadratic), {"theta": theta}, rule, n_steps, first_order=first_order)["theta"]
+    adapted = inner_loop(gradient_of(quadratic), {"theta": theta}, rule, n_steps, first_order=first_order)[
+        "theta"
+    ]
     outer = (adapted - GOAL).square().sum() / 2
     return adapted.detach(), *torch.autograd.grad(outer, [theta, lr], materialize_grads=True)
 

@@ -63,7 +63,9 @@ class Task(NamedTuple):
 
     def adapt(self, g, n_steps):
         inner_lr = dict.fromkeys(self.params, torch.tensor(0.1))
-        return inner_loop(gradient_of(self.value), self.params, LearnedUpdate(inner_lr, g, 0.1, n_steps), n_steps)
+        return inner_loop(
+            gradient_of(self.value), self.params, LearnedUpdate(inner_lr, g, 0.1, n_steps), n_steps
+        )
 
 
 def random_like(params, seed):

@@ -3,15 +3,18 @@
 from skmeta.engine.batches import EpisodeSource
 from skmeta.engine.learner import MetaLearner
 from skmeta.engine.net import OPTIMIZERS, StepProgress, clip_gradient, early_stopping, make_net, settle, train
+from skmeta.engine.threads import choose_threads, restored_threads
 
 __all__ = [
     "OPTIMIZERS",
     "EpisodeSource",
     "MetaLearner",
     "StepProgress",
+    "choose_threads",
     "clip_gradient",
     "early_stopping",
     "make_net",
+    "restored_threads",
     "settle",
     "train",
 ]

@@ -5,7 +5,7 @@ from itertools import islice
 import torch
 from torch.utils.data import Dataset
 
-from skmeta.episodes import random_order
+from skmeta.episodes import Draw, random_order
 
 # Outer steps in what skorch calls an epoch: a row of the history, a look at the validation tasks.
 STEPS_PER_EPOCH = 50
@@ -49,20 +49,22 @@ class EpisodeSource(Dataset):
         n = self._n_at_once(size)
         block, place = divmod(step, n)
         if self.drawn[:2] != (block, size):
-            self.drawn = block, size, self._draw(block, size, n)
+            draw = self._draw(block, size, n)
+            self.drawn = block, size, self.batch(draw) if self.rows.on_device else draw
         rows = slice(place * size, (place + 1) * size)
-        return tuple({name: t[rows] for name, t in part.items()} for part in self.drawn[2])
+        drawn = self.drawn[2]
+        if isinstance(drawn, Draw):
+            return self.batch(Draw(*(t[rows] for t in drawn)))
+        return tuple({name: t[rows] for name, t in part.items()} for part in drawn)
 
     def _draw(self, block, size, n):
         """``n`` meta-batches, one after the other on the first axis."""
         generator = torch.Generator().manual_seed(self.seed + block)
         order = random_order(torch.full((n,), len(self)), min(size, len(self)), generator)
         tasks = order.repeat(1, -(-size // len(self)))[:, :size]
-        return self.batch(self.sampler.draw(tasks.flatten(), generator))
+        return self.sampler.draw(tasks.flatten(), generator)
 
     def _n_at_once(self, size):
-        if not self.rows.on_device:
-            return 1
         numbers = len(self) + size * self.sampler.n_rows * self.rows.shape.numel()
         return max(1, min(DRAWN_AT_ONCE, NUMBERS_AT_ONCE // numbers))
 

@@ -116,7 +116,9 @@ class MetaLearner(nn.Module):
 
     def for_this_thread(self):
         """A copy that shares the tensors: a module is lent other tensors while it runs, which no other
-        thread must see."""
+        thread must see. ``"batched"`` lends none."""
+        if self.chosen_strategy() == "batched":
+            return self
         tensors = [*self.parameters(), *self.buffers()]
         return copy.deepcopy(self, {id(t): t for t in tensors})
 
@@ -143,7 +145,7 @@ class MetaLearner(nn.Module):
     def _network(self, strategy):
         if strategy == "batched":
             return MLPNetwork(self.backbone, self.loss, with_evidence=self.meta_model is not None)
-        return ModuleNetwork(self.backbone, self.loss)
+        return ModuleNetwork(self.backbone, self.loss, contiguous=strategy == "vmap")
 
     def _forward(
         self, network, n_steps, support_x, support_y, support_weight, class_mask, query_x, output_scale
@@ -155,7 +157,9 @@ class MetaLearner(nn.Module):
         outcome = {}
         if self.training and self.meta_gradient == "reptile":
             outcome["reptile"] = sum(
-                (start[name] * (start[name] - adapted[name]).detach()).flatten(support_weight.ndim - 1).sum(-1)
+                (start[name] * (start[name] - adapted[name]).detach())
+                .flatten(support_weight.ndim - 1)
+                .sum(-1)
                 for name in self.adapted
             )
             adapted = {name: p.detach() for name, p in adapted.items()}
@@ -204,7 +208,7 @@ class MetaLearner(nn.Module):
         inner_lr = dict(zip(self.adapted, self.log_inner_lr.exp().unbind(), strict=True))
         if self.meta_model is None:
             return GradientDescent(inner_lr)
-        sizes = {name: p.shape[n_axes:].numel() for name, p in params.items()}
+        sizes = {name: p.new_tensor(p.shape[n_axes:].numel()) for name, p in params.items()}
         if class_mask is not None:
             n_way = class_mask.sum(-1)
             for name in "head.weight", "head.bias":

@@ -16,7 +16,6 @@ from skorch.callbacks import (
 )
 from skorch.helper import predefined_split
 from skorch.utils import noop
-from torch.nn.utils import parameters_to_vector
 from tqdm.auto import tqdm
 
 from skmeta.engine.batches import STEPS_PER_EPOCH, MetaBatches, SameMetaBatches
@@ -37,16 +36,20 @@ class SkipNonFinite(Callback):
 
     def on_train_begin(self, net, **kwargs):
         self.n_before = len(net.history), self.n_skipped_
+        self.learned = list(net.module_.parameters())  # once: small networks learn faster than they list
 
-    def on_grad_computed(self, net, named_parameters, **kwargs):
-        learned = [p for _, p in named_parameters if p.grad is not None]
-        if not learned or parameters_to_vector(p.grad for p in learned).sum().isfinite():
+    def on_grad_computed(self, net, **kwargs):
+        grads = [p.grad for p in self.learned if p.grad is not None]
+        if not grads or torch.cat([g.flatten() for g in grads]).sum().isfinite():
             return
-        for p in learned:
+        for p in self.learned:
             p.grad = None
         self.n_skipped_ += 1
         if self.n_skipped_ == 1:
             warnings.warn("A meta-step was not finite and was skipped; n_skipped_ counts them.", stacklevel=2)
+
+    def on_train_end(self, net, **kwargs):
+        del self.learned  # a copy of the net has parameters of its own
 
     def on_epoch_end(self, net, **kwargs):
         epochs, skipped = self.n_before

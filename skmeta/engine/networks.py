@@ -18,14 +18,18 @@ ABSENT = -1e9
 
 
 class ModuleNetwork:
-    """Any backbone and a linear last layer, with the parameters of one task."""
+    """Any backbone and a linear last layer, with the parameters of one task.
 
-    def __init__(self, backbone, loss):
-        self.backbone, self.loss = backbone, loss
+    ``contiguous`` gives up what layout the parameters have, which layers cannot be asked for under vmap.
+    """
+
+    def __init__(self, backbone, loss, contiguous=False):
+        self.backbone, self.loss, self.contiguous = backbone, loss, contiguous
 
     def initial(self, n_tasks):
         """The backbone's parameters before adaptation."""
-        return {f"backbone.{name}": p for name, p in self.backbone.named_parameters()}
+        params = {f"backbone.{name}": p for name, p in self.backbone.named_parameters()}
+        return {name: p.contiguous() for name, p in params.items()} if self.contiguous else params
 
     def head(self, head, features, y, weight, n_way):
         """Parameters of the last layer before adaptation."""
@@ -109,14 +113,16 @@ class MLPNetwork:
         softmax = self.loss is cross_entropy
         n_outputs = start["head.bias"].shape[-1]
         target = nn.functional.one_hot(y, n_outputs).to(weight.dtype) if softmax else y
-        scale = weight / weight.sum(-1, keepdim=True) * (1 if softmax else 2 / n_outputs)
-        offset = None if class_mask is None else ABSENT * ~class_mask[:, None]
+        target = target.mT.contiguous()
+        scale = (weight / weight.sum(-1, keepdim=True) * (1 if softmax else 2 / n_outputs))[:, None]
+        offset = None if class_mask is None else ABSENT * ~class_mask[..., None]
         n_way = _n_way(weight, class_mask)
 
         def gradient(params):
             *grads, outputs = MLPGradient.apply(
-                self.backbone.scaled(x()), target, scale[..., None], offset, softmax, *params.values()
+                self.backbone.scaled(x()), target, scale, offset, softmax, *params.values()
             )
+            outputs = outputs.mT
             grads = dict(zip(params, grads, strict=True))
             if not self.with_evidence:
                 return grads, None

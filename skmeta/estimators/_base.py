@@ -10,14 +10,13 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
-from skmeta.engine import settle, train
+from skmeta.engine import choose_threads, restored_threads, settle, train
 from skmeta.estimators._inference import Support, adapt_net, outputs_of_rows, outputs_of_tasks
 from skmeta.estimators._params import SKORCH_PREFIXES, check_names, check_params
 from skmeta.estimators._tasks import check_rows, describe, is_task_list, read_tasks
 from skmeta.estimators._training import (
     choose_device,
     copy_net,
-    few_threads,
     make_net,
     make_sources,
     own_random_state,
@@ -167,8 +166,10 @@ class MetaEstimator(BaseEstimator):
                 net = make_net(self, probe._row_shape, plan, device)
             steps = range(first, first + self._n_steps(plan))
             training, validation = make_sources(self, tasks, plan, seed, device, steps)
-            with few_threads(net.module_, device):
-                settle(net, training.meta_batch(first, self.meta_batch_size))
+            with restored_threads():
+                batch = training.meta_batch(first, self.meta_batch_size)
+                settle(net, batch)
+                choose_threads(net, batch)
                 train(net, training, validation)
         net.module_.eval()
         self._keep(probe, net, plan, seed, tasks)

@@ -149,14 +149,16 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
     def _encode_support(self, y, where=""):
         """Number of each support row's class, the mask of classes or None, and the classes of the task."""
         if self._label_space is not None:
-            unknown = np.setdiff1d(y, self._label_space)
-            if len(unknown):
+            codes = np.searchsorted(self._label_space, y).clip(max=len(self._label_space) - 1)
+            unknown = self._label_space[codes] != y
+            if unknown.any():
+                labels = np.unique(y[unknown])[:5].tolist()
                 raise ValueError(
-                    f"{where}y has labels that no task of fit had: {unknown[:5].tolist()}. With a shared "
+                    f"{where}y has labels that no task of fit had: {labels}. With a shared "
                     "label space only known classes can be adapted to; fit with label_space='per_task' "
                     "for new ones."
                 )
-            return torch.as_tensor(np.searchsorted(self._label_space, y)), None, self._label_space
+            return torch.as_tensor(codes), None, self._label_space
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(

@@ -14,10 +14,11 @@ from skmeta.engine import EpisodeSource
 from skmeta.episodes import Rows, fixed_draw
 from skmeta.estimators._tasks import concatenate_rows
 
-# At once in memory: numbers of rows, rows, and tasks.
+# At once in memory: numbers of rows, rows, tasks, and adapted parameters.
 NUMBERS_AT_ONCE = 2**23
 ROWS_AT_ONCE = 4096
 TASKS_AT_ONCE = 64
+PARAMETERS_AT_ONCE = 2**25
 
 
 class Support(NamedTuple):
@@ -64,7 +65,9 @@ def outputs_of_rows(net, params, X):
 def outputs_of_tasks(net, tasks, n_steps):
     """Outputs ``(n_query, n_outputs)`` and decoder of each of the ``tasks``: ``(Support, query rows)``."""
     tasks = iter(tasks)
-    while chunk := list(islice(tasks, TASKS_AT_ONCE)):
+    n_parameters = sum(p.numel() for p in net.module_.parameters())
+    at_once = max(1, min(TASKS_AT_ONCE, PARAMETERS_AT_ONCE // n_parameters))
+    while chunk := list(islice(tasks, at_once)):
         while chunk:
             part = chunk[: _n_that_fit(chunk)]
             for out, (support, X) in zip(_outputs_of_chunk(net, part, n_steps), part, strict=True):

@@ -75,9 +75,11 @@ class TMAMLClassifier(MetaClassifier):
         Looks without an improvement by ``tol`` after which training stops.
     tol : float, default=1e-4
     callbacks : list of skorch callbacks, default=None
-    strategy : {"auto", "vmap", "loop"}, default="auto"
-        How the tasks of a meta-batch are computed: as one batch, or one after the other. ``"auto"``:
-        a loop for convolutions on a CPU and for modules that ``vmap`` cannot batch, else vmap.
+    strategy : {"auto", "batched", "vmap", "loop"}, default="auto"
+        How the tasks of a meta-batch are computed: together, by matrix products written out for the
+        default network (``"batched"``, on a CPU two to three times as fast as the next); together, by
+        ``torch.vmap``; or one after the other. ``"auto"``: the default network, adapted as a whole,
+        batched; convolutions on a CPU and modules that ``vmap`` cannot batch in a loop; else vmap.
     device : str or torch.device, default="auto"
         ``"auto"``: CUDA, then Apple's MPS, then the CPU.
     warm_start : bool, default=False

@@ -16,8 +16,6 @@ from skmeta.losses import OuterObjective
 
 # Episodes to validate on, at least: fewer make early stopping a matter of luck.
 VALIDATION_EPISODES = 64
-# Parameters of a network for which a second thread does not pay.
-SMALL_NETWORK = 50_000
 
 
 def choose_device(device):
@@ -50,20 +48,6 @@ def copy_net(net, callbacks):
     """A copy to go on training, so that the net survives a failure; the user's callbacks stay themselves."""
     theirs = [c for item in callbacks or [] for c in (item if isinstance(item, tuple) else (item,))]
     return copy.deepcopy(net, {id(callback): callback for callback in theirs})
-
-
-@contextmanager
-def few_threads(learner, device):
-    """One torch thread inside if the tensors are small: more would wait for each other, on a busy machine
-    ten times as long as they work."""
-    n_threads = torch.get_num_threads()
-    small = sum(p.numel() for p in learner.parameters()) < SMALL_NETWORK
-    if device.type == "cpu" and small and learner.chosen_strategy() == "vmap":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
 
 
 def make_net(estimator, input_shape, plan, device):
