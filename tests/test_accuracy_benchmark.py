@@ -28,6 +28,7 @@ TINY = replace(
     training=Training(steps=4, chunk=2),
     variants=("TMAML",),
     grid=({}, {"inner_lr": 0.2}),
+    final=True,
 )
 LOCAL = next(b for b in BASELINES if b.name == "local logistic regression")
 METHODS = [*methods_of(TINY)[:1], LOCAL]
@@ -176,6 +177,16 @@ def test_a_configuration_is_scored_on_meta_test_once_and_after_meta_validation(s
     run.finish(TINY, config, LOCAL, store, Clock(), print)
     with pytest.raises(RuntimeError, match="'local logistic regression' has been scored"):
         meta_test.score_once(TINY, config, model, LOCAL, store)
+
+
+def test_a_study_that_is_not_final_leaves_meta_test_closed(store, monkeypatch):
+    monkeypatch.setattr(meta_test, "sealed_tasks", lambda *_: pytest.fail("opened"))
+    study = replace(TINY, final=False)
+    compute(store, study)
+    assert not list(store.folder.rglob("*-test-*"))
+    page = report.page([study], store)
+    assert report.NOT_FINAL in page and "meta-test episodes" not in page
+    assert not any(study.quick().final for study in STUDIES)
 
 
 def test_the_chosen_is_the_best_on_meta_validation(store):

@@ -3,7 +3,8 @@
     export SKMETA_DATA=...                             # the folder with the data sets
     python -m benchmarks.accuracy                      # all studies: writes benchmarks/RESULTS.md
     python -m benchmarks.accuracy wisdm --minutes 110  # some studies, for that long; again to go on
-    python -m benchmarks.accuracy --quick              # a part of each in some minutes: prints
+    python -m benchmarks.accuracy clinc --validation   # while methods are developed: meta-test stays closed
+    python -m benchmarks.accuracy --quick              # the same of a part of each, in some minutes
     python -m benchmarks.accuracy --list               # the studies, and how much of each is done
 
 Every method is fitted on meta-train tasks, its parameters and its number of steps are chosen on

@@ -19,6 +19,8 @@ def main(arguments=None):
     """Run the studies that the command line names, and write the page of all."""
     args = parse(arguments)
     studies = [study.quick() if args.quick else study for study in STUDIES if has_data(study)]
+    if args.validation:
+        studies = [replace(study, final=False) for study in studies]
     if args.seeds:
         studies = [replace(study, n_seeds=args.seeds) for study in studies]
     named = [study for study in studies if any(study.name.startswith(name) for name in args.names)]
@@ -46,7 +48,8 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description="Accuracy of skmeta.")
     names = [study.name for study in STUDIES]
     parser.add_argument("names", nargs="*", help="studies, or how their names begin; all by default")
-    parser.add_argument("--quick", action="store_true", help="a part of each study, in some minutes; prints")
+    parser.add_argument("--quick", action="store_true", help="a part of each on meta-validation; prints")
+    parser.add_argument("--validation", action="store_true", help="leave meta-test closed; prints")
     parser.add_argument("--minutes", type=float, help="stop after these; the same command goes on")
     parser.add_argument("--methods", nargs="+", help="run only these, such as TMAML or 'local *'")
     parser.add_argument("--seeds", type=int, help="in place of each study's number of seeds")
@@ -57,12 +60,12 @@ def parse(arguments):
         "--cache", type=Path, default=BENCHMARKS / "cache", help="folder of what was computed"
     )
     parser.add_argument(
-        "--out", type=Path, help="page to write, of all studies; benchmarks/RESULTS.md if not quick"
+        "--out", type=Path, help="page to write, of all studies; by default benchmarks/RESULTS.md"
     )
     args = parser.parse_args(arguments)
     if unknown := [name for name in args.names if not any(known.startswith(name) for known in names)]:
         parser.error(f"no study begins with {', '.join(unknown)}; there are {', '.join(names)}")
-    if not args.quick:
+    if not (args.quick or args.validation):
         args.out = args.out or BENCHMARKS / "RESULTS.md"
     args.names = args.names or [""]
     return args

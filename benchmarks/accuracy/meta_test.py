@@ -1,6 +1,7 @@
 """The one place where meta-test tasks are opened."""
 
 from benchmarks.accuracy.data import sealed_tasks
+from benchmarks.accuracy.store import kept
 
 
 def score_once(study, trial, model, method, store):
@@ -17,5 +18,4 @@ def score_once(study, trial, model, method, store):
         raise RuntimeError(f"{trial['method']!r} has been scored on meta-test.")
     tasks = sealed_tasks(study.data, trial["split"], trial["params"]["features"])
     result = study.evaluate(model, tasks, study.protocol.n_episodes)
-    scores = [round(score, 6) for score in result.scores.tolist()]
-    return store.put("test", trial, method.code, scores=scores, task=result.task.tolist())
+    return store.put("test", trial, method.code, **kept(result))

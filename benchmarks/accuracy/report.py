@@ -21,6 +21,9 @@ every method answers with a class of the support set.
 - *Best of skmeta less this*: paired, on the same episodes, with its interval; positive where skmeta is
   better. The best of skmeta is the one that does best on meta-validation."""
 
+NOT_FINAL = """\
+**Figures are of meta-validation, by which the methods were also chosen. Meta-test stays closed.**"""
+
 PUBLISHED = """\
 Published, in %: {}. These papers train 60,000 steps or more on GPUs; MAML, FOMAML and, where not said
 otherwise, Reptile are transductive, which is easier."""
@@ -34,6 +37,8 @@ def page(studies, store):
     parts = [INTRO, f"scikit-learn {sklearn.__version__}, torch {torch.__version__}.", _goals(found)]
     if any(study.brief for study in studies):
         parts.insert(1, "**A quick run: few steps, methods and episodes. The goals are for the full one.**")
+    if not all(study.final for study in studies):
+        parts.insert(1, NOT_FINAL)
     parts += [_section(*pair) for pair in found if any(result is not None for result in pair[1].values())]
     return "\n\n".join(parts) + "\n"
 
@@ -53,7 +58,7 @@ def _goals(found):
                 MARKS[is_met(study.goal, ours, results)],
             )
         )
-    header = "data", "goal", "best of skmeta", "meta-test", "best baseline", "difference", "met"
+    header = "data", "goal", "best of skmeta", "figure", "best baseline", "difference", "met"
     return _table(header, lines)
 
 
@@ -64,7 +69,7 @@ def _section(study, results):
     lines = [_line(study, ours, result) for result in finished]
     header = (
         "method",
-        "meta-test",
+        "meta-test" if study.final else "figure",
         "seeds",
         "meta-validation",
         "best of skmeta less this",
@@ -96,7 +101,8 @@ def _protocol(study):
     rows = "of a task" if study.regression else "of a class"
     one = "one seed" if study.brief else "one seed, as a run takes over 20 minutes"
     words = [
-        f"{p.n_shot} support rows {rows}, up to {p.n_query} query rows; {p.n_episodes} meta-test episodes",
+        f"{p.n_shot} support rows {rows}, up to {p.n_query} query rows",
+        f"{p.n_episodes} meta-test episodes" if study.final else f"{p.n_looked_at} meta-validation episodes",
         f"{len(study.splits)} class splits" if len(study.splits) > 1 else "",
         f"{seeds} seeds" if seeds > 1 else one,
     ]

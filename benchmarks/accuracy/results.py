@@ -48,8 +48,8 @@ def _result(study, method, found):
     if len(found) < len(study.splits) * len(seeds):
         return None
     pairs = [[found[split, seed] for split in study.splits] for seed in seeds]
-    scores = np.array([np.concatenate([test["scores"] for _, test in row]) for row in pairs])
-    task = [np.array(test["task"]) + TASKS_IN_A_SPLIT * i for i, (_, test) in enumerate(pairs[0])]
+    scores = np.array([np.concatenate([scored["scores"] for _, scored in row]) for row in pairs])
+    task = [np.array(scored["task"]) + TASKS_IN_A_SPLIT * i for i, (_, scored) in enumerate(pairs[0])]
     validations = [validation for row in pairs for validation, _ in row]
     return Result(
         method,
@@ -68,7 +68,7 @@ def half_width(summary):
 
 
 def best_of(results):
-    """The method of skmeta that does best on meta-validation, and of the baselines on meta-test; or None.
+    """The method of skmeta that does best on meta-validation, and the baseline that scores best, or None.
 
     The baselines' best is the hardest to beat.
     """

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from benchmarks.accuracy.baselines import BASELINES
 from benchmarks.accuracy.data import data_version, development
 from benchmarks.accuracy.meta_test import score_once
+from benchmarks.accuracy.store import kept
 from benchmarks.accuracy.variants import VARIANTS
 
 
@@ -47,15 +48,15 @@ def validate(study, trial, method, store, clock, tell):
     if store.get("validation", trial, method.code) is None:
         model, spent = fit(study, trial, method, store, clock)
         tasks = _development(study, trial).validation
-        score = float(study.evaluate(model, tasks, study.protocol.n_looked_at).mean)
-        store.put("validation", trial, method.code, score=score, **spent)
-        tell(f"{describe(trial)}: meta-validation {score:.4f}, {spent['minutes']:.1f} min")
+        result = study.evaluate(model, tasks, study.protocol.n_looked_at)
+        store.put("validation", trial, method.code, score=float(result.mean), **kept(result), **spent)
+        tell(f"{describe(trial)}: meta-validation {result.mean:.4f}, {spent['minutes']:.1f} min")
 
 
 def finish(study, trial, method, store, clock, tell):
-    """Score a chosen configuration on meta-test, if that is not done."""
+    """Score a chosen configuration on meta-test, if the study is final and that is not done."""
     validate(study, trial, method, store, clock, tell)
-    if store.get("test", trial, method.code) is None:
+    if study.final and store.get("test", trial, method.code) is None:
         model, _ = fit(study, trial, method, store, clock)
         score_once(study, trial, model, method, store)
         tell(f"{describe(trial)}: scored on meta-test")
@@ -87,13 +88,17 @@ def chosen(study, split, method, store):
 
 
 def records(study, method, store):
-    """``(validation, test)`` records by split and seed, those that are there."""
+    """``(validation, scored)`` records by split and seed, those that are there.
+
+    ``scored`` is of meta-test; of a study that is not final, of meta-validation again.
+    """
+    kinds = "validation", "test" if study.final else "validation"
     found = {}
     for split in study.splits:
         params = chosen(study, split, method, store)
         for seed in range(method.n_seeds(study)) if params is not None else ():
             config = trial(study, split, method, params, seed)
-            pair = tuple(store.get(kind, config, method.code) for kind in ("validation", "test"))
+            pair = tuple(store.get(kind, config, method.code) for kind in kinds)
             if None not in pair:
                 found[split, seed] = pair
     return found

@@ -60,6 +60,11 @@ def plain(config):
     return json.loads(json.dumps(config, default=lambda value: getattr(value, "__qualname__", repr(value))))
 
 
+def kept(result):
+    """What a record keeps of ``skmeta.evaluate``'s result: each episode's score, for paired differences."""
+    return {"scores": [round(score, 6) for score in result.scores.tolist()], "task": result.task.tolist()}
+
+
 def _write(file, content):
     # A run that is stopped while it writes must leave the old file or the new one.
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ CLASS_SPLITS = 1, 2, 3, 4, 5
 
 @dataclass(frozen=True)
 class Protocol:
-    """Which episodes are scored; ``n_looked_at`` of meta-validation, ``n_episodes`` of meta-test."""
+    """Which episodes are scored: ``n_looked_at`` of meta-validation, ``n_episodes`` of meta-test."""
 
     n_shot: int
     n_way: int | None = None
@@ -74,6 +74,9 @@ class Study:
         Of the training.
     brief : bool
         Whether it is the small part for a quick run, without the slow baselines.
+    final : bool
+        Whether meta-test is opened. While methods are developed, and in a quick run, it is not: whoever
+        has seen its scores chooses by them.
     published : dict of str to float
         What papers report.
     """
@@ -94,6 +97,7 @@ class Study:
     training: Training = field(default_factory=Training)
     n_seeds: int = 3
     brief: bool = False
+    final: bool = True
     published: dict = field(default_factory=dict)
 
     @property
@@ -123,6 +127,7 @@ class Study:
             variants=("TMAML", "TAML"),
             n_seeds=1,
             brief=True,
+            final=False,
         )
 
 
