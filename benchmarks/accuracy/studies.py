@@ -1,0 +1,284 @@
+"""What is measured: data, protocol, training, and the goal of each study."""
+
+from dataclasses import asdict, dataclass, field, replace
+
+from sklearn.frozen import FrozenEstimator
+
+from skmeta import Conv4, FewShotClassifier, evaluate
+from skmeta.estimators import TAMLClassifier, TMAMLClassifier
+
+CLASS_SPLITS = 1, 2, 3, 4, 5
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Which episodes are scored: ``n_looked_at`` of meta-validation, ``n_episodes`` of meta-test."""
+
+    n_shot: int
+    n_way: int | None = None
+    n_query: int = 15
+    n_episodes: int = 600
+    n_looked_at: int = 200
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long skmeta trains: ``steps`` outer steps or ``minutes``, whichever ends first.
+
+    After each ``chunk`` of steps, meta-validation is looked at; ``patience`` looks without a better one
+    end the training too.
+    """
+
+    steps: int = 2000
+    chunk: int = 100
+    patience: int = 6
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the best method of skmeta is to reach.
+
+    ``surely`` asks that the interval of the paired difference to every baseline is above zero.
+    """
+
+    at_least: float | None = None
+    beat_baselines: bool = False
+    surely: bool = False
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One table of the page.
+
+    Parameters
+    ----------
+    name, title, data : str
+        ``data`` is a name in ``benchmarks.accuracy.data``.
+    kind : {"shared", "per_task", "regression"}
+        What a label means in two tasks.
+    splits : tuple
+        Meta-train, meta-validation and meta-test are split anew for each.
+    features : str
+        The view of the data that skmeta learns from.
+    views, sparse_views : tuple of str
+        Those of the baselines, which choose among them where that may pay.
+    settings : dict
+        Parameters of skmeta's estimators in this study.
+    grid : tuple of dict
+        Of these, one is chosen on meta-validation for each method of skmeta.
+    variants : tuple of str or None
+        Those of skmeta's methods that are run; None for all.
+    n_seeds : int
+        Of the training.
+    brief : bool
+        Whether it is the small part for a quick run, without the slow baselines.
+    final : bool
+        Whether meta-test is opened. While methods are developed, and in a quick run, it is not: whoever
+        has seen its scores chooses by them.
+    published : dict of str to float
+        What papers report.
+    """
+
+    name: str
+    title: str
+    data: str
+    kind: str
+    protocol: Protocol
+    goal: Goal
+    splits: tuple = (1,)
+    features: str = "rows"
+    views: tuple = ("rows",)
+    sparse_views: tuple = ()
+    settings: dict = field(default_factory=dict)
+    grid: tuple = ({},)
+    variants: tuple | None = None
+    training: Training = field(default_factory=Training)
+    n_seeds: int = 3
+    brief: bool = False
+    final: bool = True
+    published: dict = field(default_factory=dict)
+
+    @property
+    def regression(self):
+        """Whether errors are measured, not accuracies."""
+        return self.kind == "regression"
+
+    def evaluate(self, model, tasks, n_episodes):
+        """``skmeta.evaluate`` by the study's protocol."""
+        if self.kind == "shared" and isinstance(model, (TMAMLClassifier, TAMLClassifier)):
+            # Like the baselines, it is then told which of the shared classes the task has.
+            model = FewShotClassifier(FrozenEstimator(model))
+        shape = asdict(self.protocol)
+        shape = {name: shape[name] for name in ("n_way", "n_shot", "n_query")}
+        return evaluate(model, tasks, n_episodes=n_episodes, random_state=1, **shape)
+
+    def quick(self):
+        """A small part of the study, which shows that it works, and roughly how well."""
+        return replace(
+            self,
+            protocol=replace(self.protocol, n_episodes=40, n_looked_at=15),
+            training=Training(steps=150, chunk=25, minutes=0.1),
+            splits=self.splits[:1],
+            views=self.views[:1],
+            sparse_views=(),
+            grid=self.grid[:1],
+            variants=("TMAML", "TAML"),
+            n_seeds=1,
+            brief=True,
+            final=False,
+        )
+
+
+# Where few tasks are to be learned from, the size of the network and of the steps matter most.
+GRID = {}, {"inner_lr": 0.2}, {"hidden_layer_sizes": (128, 128), "outer_lr": 1e-3}
+
+# An utterance has a few of 30,000 words and parts of words: what hidden layers of 50 intents drop, others
+# need. So none is a candidate too.
+TEXT_GRID = (
+    {"hidden_layer_sizes": ()},
+    {"features": "projected", "hidden_layer_sizes": ()},
+    {"hidden_layer_sizes": (64, 64)},
+)
+
+CONV4 = {
+    "module": Conv4,
+    "n_query": 5,
+    "meta_batch_size": 8,
+    "inner_lr": 0.1,
+    "inner_steps": 1,
+    # More outer steps a minute count for more than the exact gradient.
+    "meta_gradient": "first_order",
+}
+NO_CONVOLUTION = {"hidden_layer_sizes": (256, 128, 64, 64), "n_query": 5, "inner_lr": 0.1}
+
+
+def scanners():
+    """Digits seen through many scanners."""
+    return [
+        Study(
+            name="scanners-2shot",
+            title="Digits through new scanners, 2 rows a digit",
+            data="scanners",
+            kind="shared",
+            protocol=Protocol(n_shot=2, n_query=20, n_episodes=80, n_looked_at=45),
+            goal=Goal(at_least=0.93, words="≥ 93 %"),
+            grid=GRID,
+            settings={"n_shot": 2},
+        )
+    ]
+
+
+def wisdm():
+    """Activities of new users."""
+    return [
+        Study(
+            name=f"wisdm-{n_shot}shot",
+            title=f"WISDM, 12 new users, {n_shot} window{'s' * (n_shot > 1)} an activity",
+            data="wisdm",
+            kind="shared",
+            protocol=Protocol(n_shot=n_shot, n_episodes=120, n_looked_at=60),
+            goal=Goal(beat_baselines=True, surely=True, words="above every baseline, interval above 0"),
+            grid=GRID,
+            settings={"n_shot": n_shot},
+        )
+        for n_shot in (1, 3)
+    ]
+
+
+def parkinsons():
+    """Severity of new patients' disease from their voice."""
+    return [
+        Study(
+            name=f"parkinsons-{target}-{n_shot}shot",
+            title=f"Parkinson's, 14 new patients, {target} UPDRS from {n_shot} recordings",
+            data=f"parkinsons-{target}",
+            views=("rows", "time"),
+            kind="regression",
+            protocol=Protocol(n_shot=n_shot, n_query=50, n_episodes=140, n_looked_at=70),
+            goal=Goal(beat_baselines=True, surely=True, words="below every baseline, interval above 0"),
+            grid=GRID,
+            settings={"n_shot": n_shot},
+        )
+        for target in ("motor", "total")
+        for n_shot in (5, 10)
+    ]
+
+
+def intents():
+    """Intents never seen before, from one or five utterances of each."""
+    floors = {
+        ("clinc", 1): Goal(0.753, True, words="≥ 75.3 % (TF-IDF prototypes 70.3 + 5), above every baseline"),
+        ("clinc", 5): Goal(0.906, True, words="≥ 90.6 % (TF-IDF prototypes 88.6 + 2), above every baseline"),
+        ("banking", 1): Goal(None, True, words="above every baseline (TF-IDF prototypes 64.5)"),
+        ("banking", 5): Goal(None, True, words="above every baseline (TF-IDF prototypes 86.2)"),
+    }
+    titles = {"clinc": "CLINC150", "banking": "BANKING77"}
+    return [
+        Study(
+            name=f"{data}-{n_shot}shot",
+            title=f"{titles[data]}, 5-way {n_shot}-shot, 5 class splits",
+            data=data,
+            kind="per_task",
+            protocol=Protocol(n_way=5, n_shot=n_shot),
+            goal=goal,
+            splits=CLASS_SPLITS,
+            features="svd",
+            views=("svd", "projected"),
+            sparse_views=("words", "letters"),
+            grid=TEXT_GRID,
+            settings={"n_shot": n_shot, "n_query": 5, "label_space": "per_task"},
+            training=Training(steps=1000, patience=4),
+        )
+        for (data, n_shot), goal in floors.items()
+    ]
+
+
+def omniglot():
+    """Characters never seen before."""
+    published = {
+        (5, 1): {"MAML": 98.7, "FOMAML": 98.3, "Reptile": 97.68, "Reptile, inductive": 95.39}
+        | {"Meta-SGD": 99.53, "MAML++": 99.47, "TAML of Jamal & Qi": 99.23},
+        (5, 5): {"MAML": 99.9, "FOMAML": 99.2, "Reptile": 99.48, "Reptile, inductive": 98.90}
+        | {"Meta-SGD": 99.93, "MAML++": 99.93, "TAML of Jamal & Qi": 99.71},
+        (20, 1): {"MAML": 95.8, "FOMAML": 89.4, "Reptile": 89.43, "Reptile, inductive": 88.14}
+        | {"Meta-SGD": 95.9, "ANIL": 96.2},
+    }
+    goals = {(5, 1): 0.985, (5, 5): 0.996, (20, 1): 0.94}
+    convolutional = [
+        Study(
+            name=f"omniglot-{n_way}way-{n_shot}shot",
+            title=f"Omniglot, {n_way}-way {n_shot}-shot, Conv4",
+            data="omniglot",
+            kind="per_task",
+            protocol=Protocol(n_way=n_way, n_shot=n_shot, n_looked_at=1500 // n_way),
+            goal=Goal(at_least=at_least, words=f"≥ {100 * at_least:g} %"),
+            features="images",
+            views=("pixels",),
+            settings={**CONV4, "n_way": n_way, "n_shot": n_shot, "label_space": "per_task"},
+            variants=("TMAML", "TAML"),
+            training=Training(steps=10**9, chunk=2000 // n_way, patience=10**9, minutes=60),
+            n_seeds=1,
+            published=published[n_way, n_shot],
+        )
+        for (n_way, n_shot), at_least in goals.items()
+    ]
+    dense = Study(
+        name="omniglot-mlp-5way-1shot",
+        title="Omniglot, 5-way 1-shot, MLP",
+        data="omniglot",
+        kind="per_task",
+        protocol=Protocol(n_way=5, n_shot=1, n_looked_at=300),
+        goal=Goal(at_least=0.93, words="≥ 93 %"),
+        features="pixels",
+        views=("pixels",),
+        settings={**NO_CONVOLUTION, "n_way": 5, "n_shot": 1, "label_space": "per_task"},
+        variants=("TMAML", "TAML"),
+        training=Training(steps=10**9, chunk=400, patience=10**9, minutes=20),
+        published={"MAML, no convolution": 89.7},
+    )
+    return [*convolutional, dense]
+
+
+STUDIES = [*scanners(), *wisdm(), *parkinsons(), *intents(), *omniglot()]

@@ -1,0 +1,77 @@
+"""The methods of skmeta: a line for each."""
+
+from dataclasses import asdict, dataclass, field
+
+from benchmarks.accuracy.training import train
+from benchmarks.accuracy.versions import LEARNERS, SCORING, code_version
+from skmeta import TAMLClassifier, TAMLRegressor, TMAMLClassifier, TMAMLRegressor
+
+ESTIMATORS = {
+    ("TMAML", False): TMAMLClassifier,
+    ("TMAML", True): TMAMLRegressor,
+    ("TAML", False): TAMLClassifier,
+    ("TAML", True): TAMLRegressor,
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A meta-trained estimator with parameters of its own, and the kinds of study that it is for."""
+
+    name: str
+    algorithm: str
+    params: dict = field(default_factory=dict)
+    kinds: tuple = ("shared", "per_task", "regression")
+    is_ours = True
+    code = code_version(*LEARNERS, *SCORING)
+
+    def suits(self, study):
+        """Whether the method is run in a study."""
+        return study.kind in self.kinds and (study.variants is None or self.name in study.variants)
+
+    def candidates(self, study):
+        """The parameters to choose from on meta-validation; what makes the variant is fixed."""
+        base = {"features": study.features, **study.settings}
+        return [base | chosen | self.params for chosen in study.grid]
+
+    def n_seeds(self, study):
+        """Seeds of the training."""
+        return study.n_seeds
+
+    def config(self, study):
+        """What the result depends on beside the study and the parameters."""
+        return {"algorithm": self.algorithm, "training": asdict(study.training)}
+
+    def make(self, study, params, seed):
+        """The estimator, not fitted."""
+        return ESTIMATORS[self.algorithm, study.regression](**params, random_state=seed)
+
+    def fit(self, study, tasks, params, seed, clock, load_state, save_state):
+        """The meta-trained model, and the minutes and steps that it took."""
+        learner = self.make(study, params, seed)
+        n_episodes = study.protocol.n_looked_at
+
+        def look(learner):
+            return float(study.evaluate(learner, tasks.validation, n_episodes).mean)
+
+        model, state = train(learner, tasks.train, study.training, look, clock, load_state, save_state)
+        return model, {"minutes": state.minutes, "steps": state.steps, "best_steps": state.best_steps}
+
+
+CLASSES = "shared", "per_task"
+
+VARIANTS = [
+    Variant("TMAML", "TMAML"),
+    Variant("TAML", "TAML"),
+    Variant("TMAML, first order", "TMAML", {"meta_gradient": "first_order"}),
+    Variant("TAML, first order", "TAML", {"meta_gradient": "first_order"}),
+    Variant("TMAML, Reptile", "TMAML", {"meta_gradient": "reptile"}),
+    Variant("TMAML, joint", "TMAML", {"meta_gradient": "joint"}),
+    Variant("TMAML, head only", "TMAML", {"adapt_params": "head"}),
+    Variant("TMAML, entropy", "TMAML", {"task_regularizer": "entropy"}, CLASSES),
+    Variant("TMAML, Theil", "TMAML", {"task_regularizer": "theil"}),
+    Variant("TMAML, Gini", "TMAML", {"task_regularizer": "gini"}),
+    Variant("TMAML, Atkinson", "TMAML", {"task_regularizer": "atkinson"}),
+    Variant("TMAML, generalized entropy", "TMAML", {"task_regularizer": "generalized_entropy"}),
+    Variant("TMAML, log-variance", "TMAML", {"task_regularizer": "log_variance"}),
+]

@@ -1,0 +1,41 @@
+"""Versions of code: what it does, whatever its comments say."""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import skmeta
+
+HERE = Path(__file__).parent
+SKMETA = Path(skmeta.__file__).parent
+
+# What draws and scores the episodes of every method.
+SCORING = [
+    SKMETA / file
+    for file in (
+        "episodes.py",
+        "estimators/_episodes.py",
+        "model_selection/_episodes.py",
+        "model_selection/_evaluate.py",
+        "model_selection/_metrics.py",
+    )
+]
+BASELINES = [HERE / file for file in ("baselines.py", "pooled.py", "finetuned.py")]
+LEARNERS = [
+    HERE / "training.py",
+    *(file for file in sorted(SKMETA.rglob("*.py")) if "datasets" not in file.parts),
+]
+
+
+@cache
+def code_version(*files):
+    """Checksum of the syntax trees of source files, without docstrings."""
+    digest = hashlib.sha256()
+    for file in files:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
+                node.body = node.body[1:]
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:16]

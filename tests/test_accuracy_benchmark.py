@@ -1,0 +1,287 @@
+"""The accuracy benchmark keeps what it computed, and its meta-test tasks to itself."""
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone, is_classifier
+
+from benchmarks.accuracy import __main__, data, meta_test, report, run
+from benchmarks.accuracy.baselines import BASELINES
+from benchmarks.accuracy.clock import Clock, OutOfTime
+from benchmarks.accuracy.results import best_of, is_met, results_of
+from benchmarks.accuracy.run import methods_of, trial
+from benchmarks.accuracy.store import Store
+from benchmarks.accuracy.studies import STUDIES, Goal, Training
+from benchmarks.accuracy.training import train
+from benchmarks.accuracy.variants import VARIANTS
+from skmeta import evaluate
+from skmeta.datasets import make_scanners
+
+SOURCE = Path(data.__file__).parents[1]
+
+TINY = replace(
+    STUDIES[0].quick(),
+    protocol=replace(STUDIES[0].protocol, n_episodes=4, n_looked_at=4),
+    training=Training(steps=4, chunk=2),
+    variants=("TMAML",),
+    grid=({}, {"inner_lr": 0.2}),
+    final=True,
+)
+LOCAL = next(b for b in BASELINES if b.name == "local logistic regression")
+METHODS = [*methods_of(TINY)[:1], LOCAL]
+
+
+@pytest.fixture(autouse=True)
+def few_scanners(monkeypatch):
+    made = make_scanners(n_train=6, n_test=4, random_state=0)
+    subsets = made.train[:3], made.train[3:], made.test
+    monkeypatch.setattr(data, "_read", lambda name, split, features: subsets)
+    monkeypatch.setattr(run, "methods_of", lambda study: METHODS)
+    monkeypatch.setattr("benchmarks.accuracy.results.methods_of", lambda study: METHODS)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def compute(store, study=TINY, methods=METHODS, clock=None):
+    """What a run computed, a list of lines."""
+    lines = []
+    run.run(study, methods, store, clock or Clock(), tell=lines.append)
+    return lines
+
+
+class Ticks:
+    """A clock that is over after so many looks at it."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def check(self):
+        self.n -= 1
+        if self.n < 0:
+            raise OutOfTime
+
+
+# ---- what is done is kept
+
+
+def test_a_second_run_computes_nothing(store, monkeypatch):
+    # Of each method: its candidates on meta-validation, the chosen one on meta-test.
+    assert len(compute(store)) == (2 + 1) + (4 + 1)
+    before = {file: file.stat().st_mtime_ns for file in store.folder.rglob("*")}
+    monkeypatch.setattr(run, "fit", pytest.fail)
+    assert compute(store) == []
+    assert before == {file: file.stat().st_mtime_ns for file in store.folder.rglob("*")}
+
+
+def test_a_changed_configuration_recomputes_only_itself(store):
+    compute(store)
+    changed = replace(TINY, grid=({}, {"inner_lr": 0.3}))
+    lines = compute(store, changed)
+    assert lines and all("TMAML" in line for line in lines)
+    assert sum("meta-validation" in line for line in lines) == 1
+    longer = replace(TINY, training=Training(steps=6, chunk=2))
+    assert all("TMAML" in line for line in compute(store, longer))
+    assert len(compute(store, replace(TINY, protocol=replace(TINY.protocol, n_query=9)))) == 8
+
+
+def test_results_of_other_code_are_not_taken(store):
+    config = trial(TINY, 1, LOCAL, {"features": "rows"}, 0)
+    store.put("test", config, "old", scores=[1.0])
+    store.put_state(config, "old", "state")
+    assert store.get("test", config, "new") is None and store.get_state(config, "new") is None
+    lenient = Store(store.folder, any_code=True)
+    assert lenient.get("test", config, "new")["scores"] == [1.0]
+    assert lenient.get_state(config, "new") == "state"
+
+
+def test_a_stopped_training_goes_on_where_it_was(store, tmp_path):
+    config = trial(TINY, 1, METHODS[0], METHODS[0].candidates(TINY)[0], 0)
+    with pytest.raises(OutOfTime):
+        compute(store, clock=Ticks(2))  # as the fit starts, and before the first of two chunks
+    assert store.get_state(config, METHODS[0].code).steps == 2
+    compute(store)
+    compute(whole := Store(tmp_path / "whole"))
+    states = [s.get_state(config, METHODS[0].code) for s in (store, whole)]
+    assert states[0].steps == 4 and states[0].looks == states[1].looks
+    scores = [results_of(TINY, s)["TMAML"].scores for s in (store, whole)]
+    np.testing.assert_array_equal(*scores)
+
+
+class Interrupted:
+    """A learner whose fit ends early, as skorch's does on Ctrl-C."""
+
+    n_iter_ = 1
+
+    def set_params(self, **params):
+        return self
+
+    def fit(self, tasks):
+        return self
+
+
+def test_a_chunk_that_was_interrupted_is_not_kept():
+    with pytest.raises(KeyboardInterrupt):
+        train(Interrupted(), [], Training(chunk=2), pytest.fail, Clock(), lambda: None, pytest.fail)
+
+
+# ---- meta-test tasks are for one function
+
+
+def uses(file, name):
+    """Whether a module imports a name, calls it, or takes it from a module."""
+    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    return any(
+        name in (getattr(node, "id", None), getattr(node, "attr", None), getattr(node, "name", None))
+        for node in nodes
+    )
+
+
+def test_only_one_module_can_open_the_meta_test_tasks():
+    users = {
+        name: {str(f.relative_to(SOURCE)) for f in SOURCE.rglob("*.py") if uses(f, name)}
+        for name in ("sealed_tasks", "_read", "score_once", "SOURCES")
+    }
+    assert users["sealed_tasks"] == {"data/__init__.py", "meta_test.py"}
+    assert users["score_once"] == {"meta_test.py", "run.py"}
+    assert users["SOURCES"] == {"data/__init__.py"}
+    assert users["_read"] == {"data/__init__.py", "data/omniglot.py"}  # omniglot's reads one subset
+
+
+def test_development_does_not_hold_the_meta_test_tasks():
+    seen = data.development("scanners", 1, "rows")
+    sealed = data.sealed_tasks("scanners", 1, "rows")
+    assert seen._fields == ("train", "validation")
+    rows = [X for tasks in seen for X, _ in tasks]
+    assert not any(np.shares_memory(X, other) for X in rows for other, _ in sealed)
+
+
+def test_choosing_does_not_open_the_meta_test_tasks(store, monkeypatch):
+    monkeypatch.setattr(meta_test, "sealed_tasks", lambda *_: pytest.fail("opened"))
+    for method in METHODS:
+        for params in method.candidates(TINY):
+            run.validate(TINY, trial(TINY, 1, method, params, 0), method, store, Clock(), print)
+        assert run.chosen(TINY, 1, method, store) in method.candidates(TINY)
+
+
+def test_a_configuration_is_scored_on_meta_test_once_and_after_meta_validation(store):
+    config = trial(TINY, 1, LOCAL, LOCAL.candidates(TINY)[0], 0)
+    model, _ = run.fit(TINY, config, LOCAL, store, Clock())
+    with pytest.raises(RuntimeError, match="before meta-test"):
+        meta_test.score_once(TINY, config, model, LOCAL, store)
+    run.finish(TINY, config, LOCAL, store, Clock(), print)
+    with pytest.raises(RuntimeError, match="'local logistic regression' has been scored"):
+        meta_test.score_once(TINY, config, model, LOCAL, store)
+
+
+def test_a_study_that_is_not_final_leaves_meta_test_closed(store, monkeypatch):
+    monkeypatch.setattr(meta_test, "sealed_tasks", lambda *_: pytest.fail("opened"))
+    study = replace(TINY, final=False)
+    compute(store, study)
+    assert not list(store.folder.rglob("*-test-*"))
+    page = report.page([study], store)
+    assert report.NOT_FINAL in page and "meta-test episodes" not in page
+    assert not any(study.quick().final for study in STUDIES)
+
+
+def test_the_chosen_is_the_best_on_meta_validation(store):
+    compute(store)
+    scores = [
+        store.get("validation", trial(TINY, 1, LOCAL, params, 0), LOCAL.code)["score"]
+        for params in LOCAL.candidates(TINY)
+    ]
+    assert run.chosen(TINY, 1, LOCAL, store) == LOCAL.candidates(TINY)[int(np.argmax(scores))]
+    assert run.chosen(replace(TINY, views=("rows", "other")), 1, LOCAL, store) is None
+
+
+# ---- the page
+
+
+def test_the_page_tells_whether_a_goal_is_met(store):
+    def met(goal):
+        study = replace(TINY, goal=goal)
+        return report.page([study], store).split("| TMAML |")[1].splitlines()[0].split("|")[-2].strip()
+
+    compute(store)
+    assert met(Goal(at_least=0.0)) == "yes"
+    assert met(Goal(at_least=1.01)) == "**no**"
+    # After four steps it does not beat a local model.
+    assert met(Goal(beat_baselines=True)) == "**no**"
+    study = replace(TINY, n_seeds=2, goal=Goal(at_least=1.01))
+    assert "not finished" in report.page([study], store)
+    assert "Not finished: TMAML." in report.page([study], store)
+
+
+def test_differences_are_paired(store):
+    compute(store)
+    results = results_of(TINY, store)
+    ours, hardest = best_of(results)
+    assert (ours.method.name, hardest.method.name) == ("TMAML", LOCAL.name)
+    model, _ = run.fit(TINY, trial(TINY, 1, LOCAL, hardest.params[0], 0), LOCAL, store, Clock())
+    tasks = data.sealed_tasks("scanners", 1, "rows")
+    direct = evaluate(model, tasks, n_episodes=4, n_shot=2, n_query=20, random_state=1)
+    np.testing.assert_allclose(hardest.scores, direct.scores, atol=1e-6)
+    difference = ours.minus(hardest)
+    np.testing.assert_allclose(difference.scores, ours.scores - hardest.scores)
+    ours.scores = hardest.scores + 0.01
+    assert is_met(Goal(beat_baselines=True, surely=True), ours, results)
+
+
+def test_the_command_goes_on_and_writes_the_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(__main__, "STUDIES", [TINY])
+    monkeypatch.setattr(__main__, "methods_of", lambda study: METHODS)
+    page = tmp_path / "RESULTS.md"
+    command = ["scanners", "--cache", str(tmp_path / "cache"), "--out", str(page)]
+    __main__.main([*command, "--minutes", "0"])
+    assert "Stopped" in capsys.readouterr().out and "not finished" in page.read_text()
+    __main__.main([*command, "--methods", "TMAML"])
+    assert "Not finished: local logistic regression." in page.read_text()
+    __main__.main(command)
+    assert "| **no** |" in page.read_text()
+    __main__.main([*command, "--list"])
+    assert "2 of    2 done" in capsys.readouterr().out
+
+
+def test_a_wrong_name_is_told():
+    with pytest.raises(SystemExit):
+        __main__.main(["scaners"])
+
+
+# ---- the tables of methods
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
+def test_estimators_take_every_candidate(study):
+    for variant in VARIANTS:
+        for params in variant.candidates(study) if variant.suits(study) else ():
+            params.pop("features")
+            assert variant.make(study, params, seed=0).get_params()["random_state"] == 0
+
+
+def test_names_are_told_apart():
+    for study in STUDIES:
+        names = [method.name for method in [*VARIANTS, *BASELINES] if method.suits(study)]
+        assert len(set(names)) == len(names)
+    assert len({study.name for study in STUDIES}) == len(STUDIES)
+
+
+@pytest.mark.parametrize(
+    "baseline", [b for b in BASELINES if b.kinds != ("regression",)], ids=lambda baseline: baseline.name
+)
+def test_baselines_answer_with_classes_of_the_support_set(baseline):
+    tasks = data.development("scanners", 1, "rows")
+    study = replace(TINY, kind=baseline.kinds[0])
+    params = baseline.quick().candidates(study)[0]
+    params.pop("features")
+    model = baseline.make(tasks, 0, **params)
+    assert is_classifier(model)
+    X, y = tasks.train[0]  # all that a pooled model needs to answer with a digit of the support set
+    known = np.flatnonzero(y < 3)[:6]
+    predicted = clone(model).fit(X[known], y[known]).predict(X)
+    assert predicted.shape == y.shape and set(predicted) <= {0, 1, 2}
+    assert (predicted == y)[y < 3].mean() > 0.4
