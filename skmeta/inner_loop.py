@@ -90,7 +90,10 @@ def _joined(shares, parts):
 
 
 class GradientDescent:
-    """``theta <- theta - inner_lr * gradient``, with one step size for each parameter tensor."""
+    """``theta <- theta - inner_lr * gradient``.
+
+    ``inner_lr`` is a dict of one step size for each parameter tensor, tensors of shape ``()``.
+    """
 
     def __init__(self, inner_lr):
         self.inner_lr = inner_lr

@@ -251,6 +251,11 @@ BAD = [
     # ---- adapt
     Bad("adapt: unknown label", WARM, adapt_with(X, Y + 1), ValueError,
         "y has labels that no task of fit had: [2].", "fit with label_space='per_task' for new ones."),
+    Bad("adapt: labels of another type", WARM, adapt_with(X, np.array(["a", "b"] * 12, dtype=object)),
+        ValueError, "y has labels that no task of fit had", "['a', 'b']"),
+    Bad("adapt: a string for y", ALL, adapt_with(X, "no_validation"), ValueError,
+        "y must have an entry for each row", "'no_validation'"),
+    Bad("adapt: bytes", CLS, adapt_with(X, np.array([b"a", b"b"] * 12)), TypeError, "labels", "bytes"),
     Bad("adapt: no y", ALL, adapt_with(X, None), ValueError, "y", NEEDS_Y),
     Bad("adapt: lengths", ALL, adapt_with(X, Y[:3]), ValueError, "samples", "[24, 3]"),
     Bad("adapt: no rows", ALL, adapt_with(X[:0], Y[:0]), ValueError, "array", "0 sample(s)"),

@@ -148,30 +148,42 @@ def test_adapt_task_is_what_forward_does(head):
         assert_same(learner.outputs(learner.start(**one), query_x, mask), outcome["initial_outputs"][i])
 
 
+class CountedRows:
+    """Rows that note how many of them were asked for at a time."""
+
+    def __init__(self, x):
+        self.x, self.asked = x, []
+
+    def __getitem__(self, part):
+        self.asked.append(len(self.x[part]))
+        return self.x[part]
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 4, 6, 100])
 @pytest.mark.parametrize("with_meta_model", [False, True])
-@pytest.mark.parametrize("adapted", ["all", "head"])
+@pytest.mark.parametrize(("adapted", "strategy"), [("all", "batched"), ("all", "vmap"), ("head", "vmap")])
 @pytest.mark.parametrize("kind", [*HEADS, "regression"])
-def test_a_support_set_in_parts_gives_what_it_gives_at_once(kind, adapted, with_meta_model, at_once):
+def test_a_support_set_in_parts_gives_what_it_gives_at_once(
+    kind, adapted, strategy, with_meta_model, at_once
+):
     settings = {"head": "linear", "loss": squared_error} if kind == "regression" else {"head": kind}
     if adapted == "head":
         settings["adapted"] = ["head.weight", "head.bias"]
-    learner = make_learner(with_meta_model=with_meta_model, **settings)
+    learner = make_learner(with_meta_model=with_meta_model, strategy=strategy, **settings)
     one = task(meta_batch(class_mask=kind != "regression")[0], 0)
     one.pop("query_x")
     one["support_weight"][1] = 0
     if kind == "regression":
         one["support_y"] = one["support_x"][:, :N_WAY].sin()
-    rows = []
-    learner.backbone.register_forward_hook(lambda module, inputs, _: rows.append(len(inputs[0])))
+    rows = one["support_x"] = CountedRows(one["support_x"])
     whole = learner.adapt_task(**one, n_steps=3)
-    assert max(rows) == 6
-    rows.clear()
+    assert max(rows.asked) == 6
+    rows.asked.clear()
     # Classes that start alike give the backbone a gradient of zero, whose rounding the meta-model scales up.
     atol = 1e-7 if kind == "tied" and with_meta_model else 1e-10
     in_parts = learner.adapt_task(**one, n_steps=3, at_once=at_once)
     torch.testing.assert_close(in_parts, whole, rtol=0, atol=atol)
-    assert max(rows) == min(at_once, 6)
+    assert max(rows.asked) == min(at_once, 6)
 
 
 def test_outputs_are_multiplied_by_their_scale():
@@ -255,7 +267,22 @@ def test_a_network_that_is_changed_is_not_batched(head):
     def other():
         return nn.utils.parametrizations.weight_norm(one_layer().layers[0])
 
-    for make_backbone in hooked, frozen, other:
+    def without_bias():
+        backbone = one_layer()
+        backbone.layers[0] = nn.Linear(N_FEATURES, N_HIDDEN, bias=False)
+        return backbone
+
+    def shared():
+        backbone = MLP(N_FEATURES, (N_FEATURES, N_FEATURES, N_HIDDEN))
+        backbone.layers[1] = backbone.layers[0]
+        return backbone
+
+    def patched():
+        backbone = one_layer()
+        backbone.forward = lambda x: MLP.forward(backbone, x) * 2
+        return backbone
+
+    for make_backbone in hooked, frozen, other, without_bias, shared, patched:
         assert make_learner(make_backbone, head).chosen_strategy() == "vmap"
         learner = make_learner(make_backbone, head, strategy="batched")
         with pytest.raises(ValueError, match="strategy='batched' needs the default network"):

@@ -9,7 +9,7 @@ from torch.func import grad
 
 from skmeta.inner_loop import Evidence, LearnedUpdate, Step, gradient_of, inner_loop
 from skmeta.losses import cross_entropy, squared_error
-from skmeta.meta_models import BasisMetaModel
+from skmeta.meta_models import BasisMetaModel, _Mixed
 
 META_MODELS = {
     "basis": BasisMetaModel,
@@ -253,3 +253,24 @@ def test_basis_reads_the_residuals_of_a_regression():
     outputs, y = step.evidence.outputs, step.evidence.y
     torch.testing.assert_close(weights(outputs + 9, y + 9), weights(outputs, y), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(weights(outputs, y + 9), weights(outputs, y), atol=1e-3)
+
+
+@pytest.mark.parametrize("axes", [(), (2,)], ids=["one task", "tasks"])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+def test_the_derivatives_of_the_mixed_directions_are_exact(axes, shape):
+    generator = torch.Generator().manual_seed(0)
+    kind = {"generator": generator, "dtype": torch.float64}
+    weights = torch.randn((*axes, 5), **kind).requires_grad_()
+    tensors = [torch.randn((*axes, *shape), **kind).requires_grad_() for _ in range(4)]
+    assert torch.autograd.gradcheck(_Mixed.apply, (weights, *tensors))
+    grad, *others = tensors
+    expected = sum(
+        w.reshape((*axes, *[1] * len(shape))) * t
+        for w, t in zip(weights.unbind(-1), (grad, grad.sign(), *others), strict=True)
+    )
+    torch.testing.assert_close(_Mixed.apply(weights, *tensors), expected)
+    if axes:  # what all tasks share has no axis of tasks
+        start = others[-1][0]
+        mapped = torch.vmap(_Mixed.apply, (0, 0, 0, 0, None))(weights, *tensors[:3], start)
+        shared = start.expand_as(grad)
+        torch.testing.assert_close(mapped, _Mixed.apply(weights, *tensors[:3], shared))

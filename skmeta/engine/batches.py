@@ -26,7 +26,8 @@ class EpisodeSource(Dataset):
     sampler : object with ``n_tasks``, ``n_rows`` and ``draw(tasks, generator)``, default=None
         Only ``meta_batch`` needs one.
     seed : int, default=0
-        Meta-batch ``step`` depends on ``seed`` and ``step`` alone, so a run can be resumed.
+        With the same tasks, meta-batch ``step`` of a size depends on ``seed`` and ``step`` alone, so a run
+        can be resumed.
     steps : range, default=range(0)
         The meta-batches to draw.
     scaler : TargetScaler, default=None

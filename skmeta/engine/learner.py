@@ -26,7 +26,7 @@ class MetaLearner(nn.Module):
     head : nn.Module
         One of ``heads``.
     loss : callable
-        One of ``losses``, of one task.
+        One of ``losses``.
     adapted : list of str
         Names of the parameters that the inner loop changes: ``backbone.*``, ``head.weight``, ``head.bias``.
     meta_model : nn.Module or None

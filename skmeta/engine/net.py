@@ -149,7 +149,8 @@ def make_net(
     learner, objective, *, optimizer, outer_lr, callbacks, device, meta_batch_size, verbose, **kwargs
 ):
     """The skorch net that trains ``learner``; ``kwargs`` take skorch's spellings."""
-    if optimizer in OPTIMIZERS and torch.device(device).type in FUSED and "optimizer__foreach" not in kwargs:
+    theirs = "optimizer__foreach" in kwargs or "optimizer__differentiable" in kwargs
+    if optimizer in OPTIMIZERS and torch.device(device).type in FUSED and not theirs:
         kwargs = {"optimizer__fused": True} | kwargs
     net = NeuralNet(
         learner,

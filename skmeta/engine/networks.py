@@ -80,11 +80,13 @@ class MLPNetwork:
     @staticmethod
     def takes(backbone, loss):
         """Whether the backbone is exactly the one whose derivatives are written out, and the loss too."""
+        if type(backbone) not in (MLP, StandardizedMLP) or loss not in (cross_entropy, squared_error):
+            return False
+        names = [f"layers.{i}.{name}" for i in range(len(backbone.layers)) for name in ("weight", "bias")]
         return (
-            type(backbone) in (MLP, StandardizedMLP)
-            and all(type(layer) is nn.Linear for layer in backbone.layers)
-            and not any(m._forward_hooks or m._forward_pre_hooks for m in backbone.modules())
-            and loss in (cross_entropy, squared_error)
+            all(type(layer) is nn.Linear for layer in backbone.layers)
+            and [name for name, _ in backbone.named_parameters()] == names  # none shared, none beside
+            and not any("forward" in vars(m) or _has_hooks(m) for m in backbone.modules())
         )
 
     def initial(self, n_tasks):
@@ -114,7 +116,8 @@ class MLPNetwork:
         n_outputs = start["head.bias"].shape[-1]
         target = nn.functional.one_hot(y, n_outputs).to(weight.dtype) if softmax else y
         target = target.mT.contiguous()
-        scale = (weight / weight.sum(-1, keepdim=True) * (1 if softmax else 2 / n_outputs))[:, None]
+        total = weight.sum(-1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
+        scale = (weight / total * (1 if softmax else 2 / n_outputs))[:, None]
         offset = None if class_mask is None else ABSENT * ~class_mask[..., None]
         n_way = _n_way(weight, class_mask)
 
@@ -129,6 +132,11 @@ class MLPNetwork:
             return grads, Evidence(outputs, y, weight, n_way, self.loss(outputs, y, weight))
 
         return gradient
+
+
+def _has_hooks(module):
+    # torch has no public way to ask.
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _n_way(weight, class_mask):

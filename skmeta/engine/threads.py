@@ -1,16 +1,16 @@
-"""How many threads torch should use: small tensors lose by more than one, on a busy machine tenfold."""
+"""How many threads torch should use: small tensors lose by more than one, on a busy machine tenfold.
 
-import time
+The number follows from settings alone. To try which is faster would make results depend on the clock, since
+sums that are divided among threads differ in their last bits; and a run that is resumed must go on alike.
+"""
+
 from contextlib import contextmanager
 
 import torch
 
-# Parameters of a network for which a second thread does not pay under vmap.
-SMALL_NETWORK = 50_000
-# Numbers in the widest layer of a meta-batch that torch divides among threads at all.
-DIVIDED = 32_768
-# More threads must be that many times faster: what they gain now they may lose when others need the cores.
-WORTH = 1.2
+# Numbers in the widest layer, of all rows of a meta-batch, that are work for a thread. torch divides none of
+# less than a quarter of that, which is about what the support sets have.
+FOR_A_THREAD = 131_072
 
 
 @contextmanager
@@ -23,37 +23,13 @@ def restored_threads():
         torch.set_num_threads(n_threads)
 
 
-def choose_threads(net, batch):
-    """Set torch's number of threads to one, or leave it where all of them are faster on a meta-batch."""
-    learner, strategy = net.module_, net.module_.chosen_strategy()
-    if learner.log_inner_lr.device.type != "cpu" or strategy == "loop":
+def choose_threads(learner, n_rows):
+    """Set torch's number of threads to what the ``n_rows`` of a meta-batch are work for, but to no more.
+
+    On a CPU, and where all tasks are computed together; in a loop, the threads share each task.
+    """
+    if learner.log_inner_lr.device.type != "cpu" or learner.chosen_strategy() == "loop":
         return
-    if strategy == "vmap":
-        small = sum(p.numel() for p in learner.parameters()) < SMALL_NETWORK
-    else:
-        # Products that are batched over tasks come out the same to the last bit, the sums of a
-        # meta-model do not: a result must not depend on which was faster.
-        small = learner.meta_model is not None or not _more_are_faster(net, batch)
-    if small:
-        torch.set_num_threads(1)
-
-
-def _more_are_faster(net, batch):
-    all_threads = torch.get_num_threads()
-    rows = batch[0]["support_x"].shape[:2].numel()
-    width = max((p.shape[0] for p in net.module_.backbone.parameters()), default=1)
-    if all_threads == 1 or rows * width < DIVIDED:
-        return False
-    seconds = {1: [], all_threads: []}
-    for _ in range(3):
-        for n in seconds:
-            torch.set_num_threads(n)
-            seconds[n].append(_seconds_of_step(net, batch))
-    return min(seconds[1]) > WORTH * min(seconds[all_threads])
-
-
-def _seconds_of_step(net, batch):
-    start = time.perf_counter()
-    net.criterion_(net.module_(**batch[0]), batch[1]).backward()
-    net.module_.zero_grad(set_to_none=True)
-    return time.perf_counter() - start
+    width = max((p.shape[0] for p in learner.backbone.parameters() if p.ndim), default=1)
+    wanted = round(n_rows * width / FOR_A_THREAD)
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), wanted)))

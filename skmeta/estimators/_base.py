@@ -167,9 +167,8 @@ class MetaEstimator(BaseEstimator):
             steps = range(first, first + self._n_steps(plan))
             training, validation = make_sources(self, tasks, plan, seed, device, steps)
             with restored_threads():
-                batch = training.meta_batch(first, self.meta_batch_size)
-                settle(net, batch)
-                choose_threads(net, batch)
+                settle(net, training.meta_batch(first, self.meta_batch_size))
+                choose_threads(net.module_, self.meta_batch_size * training.sampler.n_rows)
                 train(net, training, validation)
         net.module_.eval()
         self._keep(probe, net, plan, seed, tasks)

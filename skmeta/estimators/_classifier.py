@@ -149,8 +149,11 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
     def _encode_support(self, y, where=""):
         """Number of each support row's class, the mask of classes or None, and the classes of the task."""
         if self._label_space is not None:
-            codes = np.searchsorted(self._label_space, y).clip(max=len(self._label_space) - 1)
-            unknown = self._label_space[codes] != y
+            try:
+                codes = np.searchsorted(self._label_space, y).clip(max=len(self._label_space) - 1)
+                unknown = self._label_space[codes] != y
+            except TypeError:  # labels of a type that those of fit cannot be compared with
+                unknown = np.ones(len(y), dtype=bool)
             if unknown.any():
                 labels = np.unique(y[unknown])[:5].tolist()
                 raise ValueError(

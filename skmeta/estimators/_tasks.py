@@ -11,6 +11,9 @@ from sklearn.utils.validation import validate_data
 
 from skmeta.datasets import TaskList
 
+# In place of labels where none are wanted; None and strings are what a user may pass by mistake.
+NO_LABELS = object()
+
 
 @dataclass
 class Tasks:
@@ -100,7 +103,7 @@ def check_lengths(sizes):
         )
 
 
-def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=False):
+def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False):
     """``X`` (and ``y``) of one task as float32 rows, or an error that starts with ``where``."""
     if not reset and (plain := _plain_rows(estimator, X, y, empty)) is not None:
         return plain
@@ -111,15 +114,17 @@ def check_rows(estimator, X, y="no_validation", *, reset=False, where="", empty=
             f"{where}{type(estimator).__name__} requires y to be passed, but the target y is None. "
             "Without y, X must be a list of tasks, each a tuple (X, y)."
         )
+    if isinstance(y, str):
+        raise ValueError(f"{where}y must have an entry for each row of X. Got {y!r} instead.")
     if is_regressor(estimator) and getattr(y, "ndim", 0) > 2:
         raise ValueError(f"{where}y must have the shape (n_rows,) or (n_rows, n_outputs); got {y.shape}.")
     values = is_regressor(estimator)
-    with_y = {} if isinstance(y, str) else {"multi_output": values, "y_numeric": values}
+    with_y = {} if y is NO_LABELS else {"multi_output": values, "y_numeric": values}
     try:
         checked = validate_data(
             estimator,
             X,
-            y,
+            "no_validation" if y is NO_LABELS else y,
             reset=reset,
             dtype=np.float32,
             accept_sparse="csr",
@@ -158,13 +163,13 @@ def _plain_rows(estimator, X, y, empty):
         rows = X.astype(np.float32, copy=False)
     if not np.isfinite(rows).all():
         return None
-    if isinstance(y, str):  # none is wanted
+    if y is NO_LABELS:
         return rows
     if type(y) is not np.ndarray or y.ndim != 1 or len(y) != len(X):
         return None
     if is_regressor(estimator):
         return (rows, y) if y.dtype.kind in "biuf" and np.isfinite(y).all() else None
-    return (rows, y) if y.dtype.kind in "biuSU" else None
+    return (rows, y) if y.dtype.kind in "biuU" else None
 
 
 def _check_values(y, where):

@@ -77,7 +77,7 @@ class TMAMLClassifier(MetaClassifier):
     callbacks : list of skorch callbacks, default=None
     strategy : {"auto", "batched", "vmap", "loop"}, default="auto"
         How the tasks of a meta-batch are computed: together, by matrix products written out for the
-        default network (``"batched"``, on a CPU two to three times as fast as the next); together, by
+        default network (``"batched"``, TMAML's step on a CPU twice as fast as the next); together, by
         ``torch.vmap``; or one after the other. ``"auto"``: the default network, adapted as a whole,
         batched; convolutions on a CPU and modules that ``vmap`` cannot batch in a loop; else vmap.
     device : str or torch.device, default="auto"
