@@ -60,6 +60,7 @@ class MetaEstimator(BaseEstimator):
         meta_gradient,
         task_regularizer,
         regularizer_weight,
+        augment,
         optimizer,
         outer_lr,
         max_iter,
@@ -88,6 +89,7 @@ class MetaEstimator(BaseEstimator):
         self.meta_gradient = meta_gradient
         self.task_regularizer = task_regularizer
         self.regularizer_weight = regularizer_weight
+        self.augment = augment
         self.optimizer = optimizer
         self.outer_lr = outer_lr
         self.max_iter = max_iter

@@ -100,6 +100,10 @@ CONSTRAINTS = {
     "meta_gradient": [Options(("second_order", "first_order", "reptile", "joint"))],
     "task_regularizer": [Options((None, "entropy", *INEQUALITIES))],
     "regularizer_weight": [Number(Real, 0)],
+    "augment": [
+        NONE,
+        Kind(lambda v: callable(v) and not isinstance(v, type), "a callable of rows and a generator"),
+    ],
     "optimizer": [
         Options(tuple(OPTIMIZERS)),
         Kind(

@@ -27,9 +27,9 @@ class TAMLClassifier(MetaClassifier):
     meta_gradient : {"second_order", "first_order"}, default="second_order"
         The two ways that train a meta-model.
     module, hidden_layer_sizes, head, label_space, n_way, n_shot, n_query, inner_lr, inner_steps, \
-    adapt_steps, learn_inner_lr, adapt_params, task_regularizer, regularizer_weight, optimizer, outer_lr, \
-    max_iter, meta_batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, \
-    strategy, device, warm_start, verbose, random_state, **kwargs
+    adapt_steps, learn_inner_lr, adapt_params, task_regularizer, regularizer_weight, augment, optimizer, \
+    outer_lr, max_iter, meta_batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, \
+    callbacks, strategy, device, warm_start, verbose, random_state, **kwargs
         As in ``TMAMLClassifier``, with the same defaults, attributes and errors.
 
     References
@@ -68,6 +68,7 @@ class TAMLClassifier(MetaClassifier):
         meta_gradient="second_order",
         task_regularizer=None,
         regularizer_weight=0.1,
+        augment=None,
         optimizer="adam",
         outer_lr=2e-3,
         max_iter="auto",
@@ -97,6 +98,7 @@ class TAMLClassifier(MetaClassifier):
             meta_gradient=meta_gradient,
             task_regularizer=task_regularizer,
             regularizer_weight=regularizer_weight,
+            augment=augment,
             optimizer=optimizer,
             outer_lr=outer_lr,
             max_iter=max_iter,
@@ -133,9 +135,9 @@ class TAMLRegressor(MetaRegressor):
     meta_model, meta_model_lr, meta_gradient
         As in ``TAMLClassifier``.
     module, hidden_layer_sizes, n_shot, n_query, inner_lr, inner_steps, adapt_steps, learn_inner_lr, \
-    adapt_params, task_regularizer, regularizer_weight, optimizer, outer_lr, max_iter, meta_batch_size, \
-    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, strategy, device, warm_start, \
-    verbose, random_state, **kwargs
+    adapt_params, task_regularizer, regularizer_weight, augment, optimizer, outer_lr, max_iter, \
+    meta_batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, strategy, \
+    device, warm_start, verbose, random_state, **kwargs
         As in ``TMAMLRegressor``, with the same defaults, attributes and errors.
 
     References
@@ -174,6 +176,7 @@ class TAMLRegressor(MetaRegressor):
         meta_gradient="second_order",
         task_regularizer=None,
         regularizer_weight=0.1,
+        augment=None,
         optimizer="adam",
         outer_lr=2e-3,
         max_iter="auto",
@@ -203,6 +206,7 @@ class TAMLRegressor(MetaRegressor):
             meta_gradient=meta_gradient,
             task_regularizer=task_regularizer,
             regularizer_weight=regularizer_weight,
+            augment=augment,
             optimizer=optimizer,
             outer_lr=outer_lr,
             max_iter=max_iter,

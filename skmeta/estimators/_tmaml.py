@@ -58,6 +58,11 @@ class TMAMLClassifier(MetaClassifier):
         losses, which wants them even.
     regularizer_weight : float, default=0.1
         Weight of R.
+    augment : callable, default=None
+        ``augment(X, generator)`` changes the rows of a meta-batch, of meta-training alone: a tensor of
+        shape ``(n_tasks, n_support + n_query, ...)``, the support rows first, to one of the same shape.
+        What it draws by ``generator``, on the device of ``X``, can be repeated and resumed. See
+        ``skmeta.GaussianNoise`` and ``skmeta.Rotations``.
     optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer class, default="adam"
         Of the outer loop.
     outer_lr : float, default=2e-3
@@ -156,6 +161,7 @@ class TMAMLClassifier(MetaClassifier):
         meta_gradient="second_order",
         task_regularizer=None,
         regularizer_weight=0.1,
+        augment=None,
         optimizer="adam",
         outer_lr=2e-3,
         max_iter="auto",
@@ -185,6 +191,7 @@ class TMAMLClassifier(MetaClassifier):
             meta_gradient=meta_gradient,
             task_regularizer=task_regularizer,
             regularizer_weight=regularizer_weight,
+            augment=augment,
             optimizer=optimizer,
             outer_lr=outer_lr,
             max_iter=max_iter,
@@ -224,9 +231,9 @@ class TMAMLRegressor(MetaRegressor):
             default=None
         As in ``TMAMLClassifier``; entropy is of classes.
     module, hidden_layer_sizes, inner_lr, inner_steps, adapt_steps, learn_inner_lr, adapt_params, \
-    meta_gradient, regularizer_weight, optimizer, outer_lr, max_iter, meta_batch_size, early_stopping, \
-    validation_fraction, n_iter_no_change, tol, callbacks, strategy, device, warm_start, verbose, \
-    random_state, **kwargs
+    meta_gradient, regularizer_weight, augment, optimizer, outer_lr, max_iter, meta_batch_size, \
+    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, strategy, device, warm_start, \
+    verbose, random_state, **kwargs
         As in ``TMAMLClassifier``, with the same defaults, errors and attributes, but ``classes_``.
         ``validation_scores_`` are 1 - squared error in units of the task's variance. A fit of flat
         ``X, y`` takes random parts of the rows as support and query sets.
@@ -266,6 +273,7 @@ class TMAMLRegressor(MetaRegressor):
         meta_gradient="second_order",
         task_regularizer=None,
         regularizer_weight=0.1,
+        augment=None,
         optimizer="adam",
         outer_lr=2e-3,
         max_iter="auto",
@@ -295,6 +303,7 @@ class TMAMLRegressor(MetaRegressor):
             meta_gradient=meta_gradient,
             task_regularizer=task_regularizer,
             regularizer_weight=regularizer_weight,
+            augment=augment,
             optimizer=optimizer,
             outer_lr=outer_lr,
             max_iter=max_iter,

@@ -104,7 +104,9 @@ def make_sources(estimator, tasks, plan, seed, device, steps):
     training, validation = _samplers(estimator, tasks, plan, seed)
     rows = Rows(tasks.X, device)
     scaling = {"scaler": plan.scaler, "spread": plan.spread}
-    source = engine.EpisodeSource(rows, plan.targets, training, seed, steps, **scaling)
+    source = engine.EpisodeSource(
+        rows, plan.targets, training, seed, steps, **scaling, augment=estimator.augment
+    )
     if validation is None:
         return source, None
     n_batches = -(-max(VALIDATION_EPISODES, validation.n_tasks) // estimator.meta_batch_size)
