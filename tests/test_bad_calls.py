@@ -665,6 +665,7 @@ OUT_OF_RANGE = [
     ("adapt_steps", "an int in [0, inf) or None", [-1, 0.5]),
     ("regularizer_weight", "a float in [0, inf)", [-0.1, np.inf]),
     ("outer_lr", "a float in (0, inf)", [0, -1e-3, np.nan]),
+    ("average", "a float in [0, 1)", [-0.1, 1, 1.0, np.nan, None, "0.9"]),
     ("max_iter", "an int in [1, inf) or one of {'auto'}", [0, 1.5, "all", None]),
     ("meta_batch_size", "an int in [1, inf)", [0, 1.5]),
     ("validation_fraction", "a float in (0, 1)", [0, 1, 1.0, -0.1]),

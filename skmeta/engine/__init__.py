@@ -1,5 +1,6 @@
 """The engine: the module that runs the inner loop, and the unmodified skorch net around it."""
 
+from skmeta.engine.average import average_iterates
 from skmeta.engine.batches import EpisodeSource
 from skmeta.engine.learner import MetaLearner
 from skmeta.engine.net import OPTIMIZERS, StepProgress, clip_gradient, early_stopping, make_net, settle, train
@@ -10,6 +11,7 @@ __all__ = [
     "EpisodeSource",
     "MetaLearner",
     "StepProgress",
+    "average_iterates",
     "choose_threads",
     "clip_gradient",
     "early_stopping",

@@ -63,6 +63,7 @@ class MetaEstimator(BaseEstimator):
         augment,
         optimizer,
         outer_lr,
+        average,
         max_iter,
         meta_batch_size,
         early_stopping,
@@ -92,6 +93,7 @@ class MetaEstimator(BaseEstimator):
         self.augment = augment
         self.optimizer = optimizer
         self.outer_lr = outer_lr
+        self.average = average
         self.max_iter = max_iter
         self.meta_batch_size = meta_batch_size
         self.early_stopping = early_stopping

@@ -112,6 +112,7 @@ CONSTRAINTS = {
         ),
     ],
     "outer_lr": [POSITIVE],
+    "average": [Number(Real, 0, 1)],
     "max_iter": [COUNT, Options(("auto",))],
     "meta_batch_size": [COUNT],
     "early_stopping": [BOOLEAN],

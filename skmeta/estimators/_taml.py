@@ -28,8 +28,8 @@ class TAMLClassifier(MetaClassifier):
         The two ways that train a meta-model.
     module, hidden_layer_sizes, head, label_space, n_way, n_shot, n_query, inner_lr, inner_steps, \
     adapt_steps, learn_inner_lr, adapt_params, task_regularizer, regularizer_weight, augment, optimizer, \
-    outer_lr, max_iter, meta_batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, \
-    callbacks, strategy, device, warm_start, verbose, random_state, **kwargs
+    outer_lr, average, max_iter, meta_batch_size, early_stopping, validation_fraction, \
+    n_iter_no_change, tol, callbacks, strategy, device, warm_start, verbose, random_state, **kwargs
         As in ``TMAMLClassifier``, with the same defaults, attributes and errors.
 
     References
@@ -71,6 +71,7 @@ class TAMLClassifier(MetaClassifier):
         augment=None,
         optimizer="adam",
         outer_lr=2e-3,
+        average=0.0,
         max_iter="auto",
         meta_batch_size=16,
         early_stopping=False,
@@ -101,6 +102,7 @@ class TAMLClassifier(MetaClassifier):
             augment=augment,
             optimizer=optimizer,
             outer_lr=outer_lr,
+            average=average,
             max_iter=max_iter,
             meta_batch_size=meta_batch_size,
             early_stopping=early_stopping,
@@ -135,9 +137,9 @@ class TAMLRegressor(MetaRegressor):
     meta_model, meta_model_lr, meta_gradient
         As in ``TAMLClassifier``.
     module, hidden_layer_sizes, n_shot, n_query, inner_lr, inner_steps, adapt_steps, learn_inner_lr, \
-    adapt_params, task_regularizer, regularizer_weight, augment, optimizer, outer_lr, max_iter, \
-    meta_batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, strategy, \
-    device, warm_start, verbose, random_state, **kwargs
+    adapt_params, task_regularizer, regularizer_weight, augment, optimizer, outer_lr, average, \
+    max_iter, meta_batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, \
+    strategy, device, warm_start, verbose, random_state, **kwargs
         As in ``TMAMLRegressor``, with the same defaults, attributes and errors.
 
     References
@@ -179,6 +181,7 @@ class TAMLRegressor(MetaRegressor):
         augment=None,
         optimizer="adam",
         outer_lr=2e-3,
+        average=0.0,
         max_iter="auto",
         meta_batch_size=16,
         early_stopping=False,
@@ -209,6 +212,7 @@ class TAMLRegressor(MetaRegressor):
             augment=augment,
             optimizer=optimizer,
             outer_lr=outer_lr,
+            average=average,
             max_iter=max_iter,
             meta_batch_size=meta_batch_size,
             early_stopping=early_stopping,

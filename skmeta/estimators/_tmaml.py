@@ -67,6 +67,9 @@ class TMAMLClassifier(MetaClassifier):
         Of the outer loop.
     outer_lr : float, default=2e-3
         Step size of the outer loop.
+    average : float, default=0.0
+        Decay of a moving average of the outer loop's iterates, which is what is validated and kept: 0.99
+        averages over the last hundred or so. 0 keeps the last one.
     max_iter : int or "auto", default="auto"
         Outer steps. ``"auto"``: 600, or 20 if the data are a single task with a shared label space.
     meta_batch_size : int, default=16
@@ -164,6 +167,7 @@ class TMAMLClassifier(MetaClassifier):
         augment=None,
         optimizer="adam",
         outer_lr=2e-3,
+        average=0.0,
         max_iter="auto",
         meta_batch_size=16,
         early_stopping=False,
@@ -194,6 +198,7 @@ class TMAMLClassifier(MetaClassifier):
             augment=augment,
             optimizer=optimizer,
             outer_lr=outer_lr,
+            average=average,
             max_iter=max_iter,
             meta_batch_size=meta_batch_size,
             early_stopping=early_stopping,
@@ -231,7 +236,7 @@ class TMAMLRegressor(MetaRegressor):
             default=None
         As in ``TMAMLClassifier``; entropy is of classes.
     module, hidden_layer_sizes, inner_lr, inner_steps, adapt_steps, learn_inner_lr, adapt_params, \
-    meta_gradient, regularizer_weight, augment, optimizer, outer_lr, max_iter, meta_batch_size, \
+    meta_gradient, regularizer_weight, augment, optimizer, outer_lr, average, max_iter, meta_batch_size, \
     early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, strategy, device, warm_start, \
     verbose, random_state, **kwargs
         As in ``TMAMLClassifier``, with the same defaults, errors and attributes, but ``classes_``.
@@ -276,6 +281,7 @@ class TMAMLRegressor(MetaRegressor):
         augment=None,
         optimizer="adam",
         outer_lr=2e-3,
+        average=0.0,
         max_iter="auto",
         meta_batch_size=16,
         early_stopping=False,
@@ -306,6 +312,7 @@ class TMAMLRegressor(MetaRegressor):
             augment=augment,
             optimizer=optimizer,
             outer_lr=outer_lr,
+            average=average,
             max_iter=max_iter,
             meta_batch_size=meta_batch_size,
             early_stopping=early_stopping,

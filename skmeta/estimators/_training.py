@@ -92,6 +92,8 @@ def make_net(estimator, input_shape, plan, device):
 
 def _callbacks(estimator, plan):
     callbacks = engine.clip_gradient(plan.gradient_clip) if plan.gradient_clip else []
+    if estimator.average:
+        callbacks += engine.average_iterates(estimator.average)
     if estimator.verbose:
         callbacks.append(("step_progress", engine.StepProgress()))
     if estimator.early_stopping:
