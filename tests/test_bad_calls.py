@@ -678,6 +678,7 @@ OUT_OF_RANGE = [
     ("label_space", "one of {'auto', 'shared', 'per_task'}", ["per-task", None]),
     ("learn_inner_lr", "a bool", [1, None]),
     ("adapt_params", "one of {'all', 'head'} or a list of parameter-name patterns", ["body", [], [1], None]),
+    ("pretrain_iter", "an int in [0, inf)", [-1, 0.5, None, "auto", True]),
     ("optimizer", "one of {'adam', 'adamw', 'sgd'} or a torch.optim.Optimizer class", ["lbfgs", int, None]),
     ("early_stopping", "a bool", ["yes", 1]),
     ("strategy", "one of {'auto', 'batched', 'vmap', 'loop'}", ["batch", None]),

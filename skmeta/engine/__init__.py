@@ -4,6 +4,7 @@ from skmeta.engine.average import average_iterates
 from skmeta.engine.batches import EpisodeSource
 from skmeta.engine.learner import MetaLearner
 from skmeta.engine.net import OPTIMIZERS, StepProgress, clip_gradient, early_stopping, make_net, settle, train
+from skmeta.engine.pretrain import pretrain
 from skmeta.engine.threads import choose_threads, restored_threads
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "clip_gradient",
     "early_stopping",
     "make_net",
+    "pretrain",
     "restored_threads",
     "settle",
     "train",

@@ -20,6 +20,7 @@ from skmeta.estimators._training import (
     make_net,
     make_sources,
     own_random_state,
+    pretrain,
 )
 
 # Parameters that a warm start obeys or need not; and types of the others that are compared by value.
@@ -61,6 +62,7 @@ class MetaEstimator(BaseEstimator):
         task_regularizer,
         regularizer_weight,
         augment,
+        pretrain_iter,
         optimizer,
         outer_lr,
         average,
@@ -91,6 +93,7 @@ class MetaEstimator(BaseEstimator):
         self.task_regularizer = task_regularizer
         self.regularizer_weight = regularizer_weight
         self.augment = augment
+        self.pretrain_iter = pretrain_iter
         self.optimizer = optimizer
         self.outer_lr = outer_lr
         self.average = average
@@ -171,6 +174,8 @@ class MetaEstimator(BaseEstimator):
             steps = range(first, first + self._n_steps(plan))
             training, validation = make_sources(self, tasks, plan, seed, device, steps)
             with restored_threads():
+                if self.pretrain_iter and not resume:
+                    pretrain(self, net, training, plan.pooled_targets)
                 batch = training.meta_batch(first, self.meta_batch_size)
                 settle(net, batch)
                 choose_threads(net, batch)

@@ -104,6 +104,7 @@ CONSTRAINTS = {
         NONE,
         Kind(lambda v: callable(v) and not isinstance(v, type), "a callable of rows and a generator"),
     ],
+    "pretrain_iter": [Number(Integral, 0)],
     "optimizer": [
         Options(tuple(OPTIMIZERS)),
         Kind(

@@ -27,9 +27,10 @@ class TAMLClassifier(MetaClassifier):
     meta_gradient : {"second_order", "first_order"}, default="second_order"
         The two ways that train a meta-model.
     module, hidden_layer_sizes, head, label_space, n_way, n_shot, n_query, inner_lr, inner_steps, \
-    adapt_steps, learn_inner_lr, adapt_params, task_regularizer, regularizer_weight, augment, optimizer, \
-    outer_lr, average, max_iter, meta_batch_size, early_stopping, validation_fraction, \
-    n_iter_no_change, tol, callbacks, strategy, device, warm_start, verbose, random_state, **kwargs
+    adapt_steps, learn_inner_lr, adapt_params, task_regularizer, regularizer_weight, augment, \
+    pretrain_iter, optimizer, outer_lr, average, max_iter, meta_batch_size, early_stopping, \
+    validation_fraction, n_iter_no_change, tol, callbacks, strategy, device, warm_start, verbose, \
+    random_state, **kwargs
         As in ``TMAMLClassifier``, with the same defaults, attributes and errors.
 
     References
@@ -69,6 +70,7 @@ class TAMLClassifier(MetaClassifier):
         task_regularizer=None,
         regularizer_weight=0.1,
         augment=None,
+        pretrain_iter=0,
         optimizer="adam",
         outer_lr=2e-3,
         average=0.0,
@@ -100,6 +102,7 @@ class TAMLClassifier(MetaClassifier):
             task_regularizer=task_regularizer,
             regularizer_weight=regularizer_weight,
             augment=augment,
+            pretrain_iter=pretrain_iter,
             optimizer=optimizer,
             outer_lr=outer_lr,
             average=average,
@@ -137,9 +140,9 @@ class TAMLRegressor(MetaRegressor):
     meta_model, meta_model_lr, meta_gradient
         As in ``TAMLClassifier``.
     module, hidden_layer_sizes, n_shot, n_query, inner_lr, inner_steps, adapt_steps, learn_inner_lr, \
-    adapt_params, task_regularizer, regularizer_weight, augment, optimizer, outer_lr, average, \
-    max_iter, meta_batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, \
-    strategy, device, warm_start, verbose, random_state, **kwargs
+    adapt_params, task_regularizer, regularizer_weight, augment, pretrain_iter, optimizer, \
+    outer_lr, average, max_iter, meta_batch_size, early_stopping, validation_fraction, n_iter_no_change, \
+    tol, callbacks, strategy, device, warm_start, verbose, random_state, **kwargs
         As in ``TMAMLRegressor``, with the same defaults, attributes and errors.
 
     References
@@ -179,6 +182,7 @@ class TAMLRegressor(MetaRegressor):
         task_regularizer=None,
         regularizer_weight=0.1,
         augment=None,
+        pretrain_iter=0,
         optimizer="adam",
         outer_lr=2e-3,
         average=0.0,
@@ -210,6 +214,7 @@ class TAMLRegressor(MetaRegressor):
             task_regularizer=task_regularizer,
             regularizer_weight=regularizer_weight,
             augment=augment,
+            pretrain_iter=pretrain_iter,
             optimizer=optimizer,
             outer_lr=outer_lr,
             average=average,
