@@ -6,6 +6,7 @@ from skmeta.engine.learner import MetaLearner
 from skmeta.engine.net import OPTIMIZERS, StepProgress, clip_gradient, early_stopping, make_net, settle, train
 from skmeta.engine.pretrain import pretrain
 from skmeta.engine.threads import choose_threads, restored_threads
+from skmeta.engine.updates import updates_of
 
 __all__ = [
     "OPTIMIZERS",
@@ -21,4 +22,5 @@ __all__ = [
     "restored_threads",
     "settle",
     "train",
+    "updates_of",
 ]

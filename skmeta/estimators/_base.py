@@ -198,7 +198,7 @@ class MetaEstimator(BaseEstimator):
         """
         self._check_meta_trained()
         check_params(self)
-        self._adapt(*check_rows(self, X, y))
+        self._remember(self._adapt(*check_rows(self, X, y)))
         return self
 
     def predict_tasks(self, supports, X_queries):
@@ -334,7 +334,7 @@ class MetaEstimator(BaseEstimator):
 
     def _keep(self, probe, net, plan, seed, tasks):
         """Take what a fit learned, and forget what was adapted before it."""
-        for name in ("adapted_params_", "classes_", "feature_names_in_"):
+        for name in ("adapted_params_", "_adapted_to", "classes_", "feature_names_in_"):
             vars(self).pop(name, None)
         self.n_features_in_, self._row_shape = probe.n_features_in_, probe._row_shape
         if hasattr(probe, "feature_names_in_"):
@@ -356,6 +356,10 @@ class MetaEstimator(BaseEstimator):
         support = self._support(X, y)
         self.adapted_params_ = adapt_net(self.net_, support, self._n_adapt_steps())
         self._set_task(support.decoder)
+        return support
+
+    def _remember(self, support):
+        """A chance to keep what ``adapt`` adapted to."""
 
     def _support(self, X, y, where=""):
         return Support(X, *self._encode_support(y, where))
