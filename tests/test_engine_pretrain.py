@@ -10,7 +10,7 @@ from torch import nn
 
 from skmeta import GaussianNoise, TaskList, TMAMLClassifier, TMAMLRegressor
 from skmeta.backbones import MLP
-from skmeta.engine import pretrain
+from skmeta.engine import pretrain, restored_threads
 from skmeta.losses import squared_error
 
 TASKS, LINES = make_tasks(), make_lines()
@@ -214,3 +214,17 @@ def test_augmentation_is_for_pretraining_too():
         for augment in (None, GaussianNoise(0.5))
     )
     assert not same(plain, noisy)
+
+
+@pytest.mark.parametrize(("width", "n_threads"), [(8, 1), (256, 2)])
+def test_a_small_network_takes_one_thread(width, n_threads):
+    seen = []
+    learner = make_learner(lambda: MLP(2, (width, width)), n_hidden=width).float()
+    learner.backbone.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    source = pooled_source("linear")
+    source.steps = range(1)
+    with restored_threads():
+        torch.set_num_threads(2)
+        pretrain(learner, source, 4)
+        assert torch.get_num_threads() == 2
+    assert seen == [n_threads]

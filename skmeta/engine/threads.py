@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-# Parameters of a network for which a second thread does not pay under vmap.
+# Parameters of a network for which a second thread does not pay, unless its tasks are batched.
 SMALL_NETWORK = 50_000
 # Numbers in the widest layer of a meta-batch that torch divides among threads at all.
 DIVIDED = 32_768
@@ -23,13 +23,18 @@ def restored_threads():
         torch.set_num_threads(n_threads)
 
 
+def is_small(learner):
+    """Whether a network is one for which a second thread does not pay, unless its tasks are batched."""
+    return sum(p.numel() for p in learner.parameters()) < SMALL_NETWORK
+
+
 def choose_threads(net, batch):
     """Set torch's number of threads to one, or leave it where all of them are faster on a meta-batch."""
     learner, strategy = net.module_, net.module_.chosen_strategy()
     if learner.log_inner_lr.device.type != "cpu" or strategy == "loop":
         return
     if strategy == "vmap":
-        small = sum(p.numel() for p in learner.parameters()) < SMALL_NETWORK
+        small = is_small(learner)
     else:
         # Products that are batched over tasks come out the same to the last bit, the sums of a
         # meta-model do not: a result must not depend on which was faster.
