@@ -145,6 +145,8 @@ BAD = [
     Bad("decision_function before adapt", FITTED[:2], lambda m: m.decision_function(X), NotFittedError,
         *NOT_ADAPTED),
     Bad("score before adapt", FITTED, lambda m: m.score(X, Y), NotFittedError, *NOT_ADAPTED),
+    Bad("updates_ before fit", UNFITTED[1::2], lambda m: m.updates_, NotFittedError, *NOT_TRAINED),
+    Bad("updates_ before adapt", FITTED[1::2], lambda m: m.updates_, NotFittedError, *NOT_ADAPTED),
     # ---- fit: what is passed together
     Bad("fit: list and y", WARM, lambda m: m.fit(TASKS, np.zeros(40)), ValueError,
         "X is a list of tasks, each with its own labels, so y must be None", "got an array of shape (40,)."),
@@ -354,6 +356,12 @@ BAD = [
         "inner_steps must stay as it was, 2", "got 1.", {"inner_steps": 1}),
     Bad("warm start: early_stopping", ("warm",), fit, ValueError,
         "early_stopping must stay as it was, False", "got True.", {"early_stopping": True}),
+    Bad("warm start: average", ("warm",), fit, ValueError,
+        "average must stay as it was, 0.0", "got 0.9.", {"average": 0.9}),
+    Bad("warm start: pretrain_iter", ("warm",), fit, ValueError,
+        "pretrain_iter must stay as it was, 0", "got 5.", {"pretrain_iter": 5}),
+    Bad("warm start: augment", ("warm",), fit, ValueError,
+        "augment must stay as it was, None", "got Rotations().", {"augment": Rotations()}),
     *(Bad(f"warm start: classes, {i}", ("warm, letters",), lambda m, tasks=tasks: m.fit(tasks), ValueError,
           "the tasks must have the classes of the last fit, ['a' 'b' 'c']", got)
       for i, (tasks, got) in enumerate(
@@ -393,6 +401,11 @@ BAD = [
         "The 'iterator_train__steps_per_epoch' parameter of {cls}",
         "Got '5' instead.", {"iterator_train__steps_per_epoch": "5"}),
     # ---- parameters that do not go with the rest
+    Bad("augment: another shape", ALL, fit, ValueError,
+        "augment must return a tensor of the shape, dtype and device", "got ((1,",
+        {"augment": lambda X, generator: X[:1]}),
+    Bad("augment: rows that are no images", ALL, fit, ValueError,
+        "Rotations needs square images", "got rows of shape (3,).", {"augment": Rotations()}),
     Bad("adapt_steps, negative, at adapt", ALL, adapt_with(X, Y), ValueError,
         "The 'adapt_steps' parameter of {cls} must be an int in [0, inf)", "Got -3", {"adapt_steps": -3}),
     Bad("adapt_steps, no int, at predict_tasks", ALL, lambda m: m.predict_tasks([(X, Y)], [X]), ValueError,
