@@ -12,7 +12,7 @@ import skmeta
 SOURCE = Path(skmeta.__file__).parent
 
 ROWS = [
-    {"episodes", "inequality", "backbones", "targets"},
+    {"augment", "episodes", "inequality", "backbones", "targets"},
     {"inner_loop", "heads", "losses", "mlp_gradient"},
     {"meta_models", "datasets"},
     {"engine"},

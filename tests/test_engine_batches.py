@@ -47,6 +47,35 @@ def test_a_meta_batch_depends_on_its_number_and_the_seed_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("targets", ["per task", "shared", "values"])
+def test_augmentation_gets_all_rows_at_once_and_changes_nothing_else(targets):
+    seen = []
+
+    def negate(X, generator):
+        seen.append(X.clone())
+        return -X
+
+    plain, source = ragged_source(targets), ragged_source(targets)
+    source.augment = negate
+    (inputs, target), (changed, same_target) = (s.meta_batch(3, 4) for s in (plain, source))
+    assert torch.equal(seen[0], torch.cat([inputs["support_x"], inputs["query_x"]], 1))
+    for name, t in inputs.items():
+        assert torch.equal(changed[name], -t if name in ("support_x", "query_x") else t)
+    assert all(torch.equal(same_target[name], t) for name, t in target.items())
+
+
+def test_augmentation_of_a_meta_batch_depends_on_its_number_and_the_seed_alone():
+    source, same, other = (ragged_source("shared") for _ in range(3))
+    for s in source, same, other:
+        s.augment = lambda X, generator: torch.rand(X.shape, generator=generator, dtype=X.dtype)
+    other.seed = 1
+    first = source.meta_batch(0, 4)[0]["query_x"]
+    x = source.meta_batch(5, 4)[0]["query_x"]
+    assert torch.equal(x, same.meta_batch(5, 4)[0]["query_x"])
+    assert torch.equal(x, source.meta_batch(5, 4)[0]["query_x"])
+    assert not torch.equal(x, first) and not torch.equal(x, other.meta_batch(5, 4)[0]["query_x"])
+
+
 def scaled_source():
     """Ragged tasks of two outputs, a million times apart; their scaler and the scale of each row's task."""
     source = ragged_source("values")

@@ -13,6 +13,8 @@ STEPS_PER_EPOCH = 50
 # how many numbers they may hold.
 DRAWN_AT_ONCE = 64
 NUMBERS_AT_ONCE = 2**20
+# Episodes are drawn by seeds below this one, so that augmentation shares no random numbers with them.
+FIRST_SEED_TO_AUGMENT = 2**31
 
 
 class EpisodeSource(Dataset):
@@ -35,11 +37,15 @@ class EpisodeSource(Dataset):
     spread : Tensor of shape (n_rows, n_outputs), default=None
         Scale of each row's task, the unit of the errors in its query set: a support set whose targets
         happen to be much closer to each other than the task's would else count far too much.
+    augment : callable, default=None
+        As in the estimators. Meta-batch ``step`` is changed the same way each time.
     """
 
-    def __init__(self, rows, targets, sampler=None, seed=0, steps=range(0), *, scaler=None, spread=None):
+    def __init__(
+        self, rows, targets, sampler=None, seed=0, steps=range(0), *, scaler=None, spread=None, augment=None
+    ):
         self.rows, self.targets, self.sampler, self.seed = rows, targets, sampler, seed
-        self.steps, self.scaler, self.spread = steps, scaler, spread
+        self.steps, self.scaler, self.spread, self.augment = steps, scaler, spread, augment
         self.drawn = None, None, None
 
     def __len__(self):
@@ -47,6 +53,10 @@ class EpisodeSource(Dataset):
 
     def meta_batch(self, step, size):
         """``(inputs, target)`` of ``size`` episodes; a task comes again only after all the others."""
+        inputs, target = self._meta_batch(step, size)
+        return inputs if self.augment is None else self._augmented(inputs, step), target
+
+    def _meta_batch(self, step, size):
         n = self._n_at_once(size)
         block, place = divmod(step, n)
         if self.drawn[:2] != (block, size):
@@ -57,6 +67,14 @@ class EpisodeSource(Dataset):
         if isinstance(drawn, Draw):
             return self.batch(Draw(*(t[rows] for t in drawn)))
         return tuple({name: t[rows] for name, t in part.items()} for part in drawn)
+
+    def _augmented(self, inputs, step):
+        rows = torch.cat([inputs["support_x"], inputs["query_x"]], 1)
+        generator = torch.Generator(rows.device).manual_seed(FIRST_SEED_TO_AUGMENT + self.seed + step)
+        changed = self.augment(rows, generator)
+        _check_same_kind(changed, rows)
+        support_x, query_x = changed.tensor_split([inputs["support_x"].shape[1]], 1)
+        return inputs | {"support_x": support_x, "query_x": query_x}
 
     def _draw(self, block, size, n):
         """``n`` meta-batches, one after the other on the first axis."""
@@ -93,6 +111,18 @@ class EpisodeSource(Dataset):
 
     def _labels(self, index, way):
         return way if self.targets is None else self.targets[index]
+
+
+def _check_same_kind(changed, rows):
+    """Raise ValueError if what ``augment`` made of rows is no tensor like them."""
+    kind, expected = (
+        (tuple(v.shape), v.dtype, v.device) if isinstance(v, torch.Tensor) else type(v).__name__
+        for v in (changed, rows)
+    )
+    if kind != expected:
+        raise ValueError(
+            f"augment must return a tensor of the shape, dtype and device {expected}; got {kind}."
+        )
 
 
 class MetaBatches:

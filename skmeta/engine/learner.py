@@ -117,8 +117,10 @@ class MetaLearner(nn.Module):
     def for_this_thread(self):
         """A copy that shares the tensors: a module is lent other tensors while it runs, which no other
         thread must see. ``"batched"`` lends none."""
-        if self.chosen_strategy() == "batched":
-            return self
+        return self if self.chosen_strategy() == "batched" else self.sharing_tensors()
+
+    def sharing_tensors(self):
+        """A copy of the modules alone."""
         tensors = [*self.parameters(), *self.buffers()]
         return copy.deepcopy(self, {id(t): t for t in tensors})
 

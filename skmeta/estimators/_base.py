@@ -20,6 +20,7 @@ from skmeta.estimators._training import (
     make_net,
     make_sources,
     own_random_state,
+    pretrain,
 )
 
 # Parameters that a warm start obeys or need not; and types of the others that are compared by value.
@@ -60,8 +61,11 @@ class MetaEstimator(BaseEstimator):
         meta_gradient,
         task_regularizer,
         regularizer_weight,
+        augment,
+        pretrain_iter,
         optimizer,
         outer_lr,
+        average,
         max_iter,
         meta_batch_size,
         early_stopping,
@@ -88,8 +92,11 @@ class MetaEstimator(BaseEstimator):
         self.meta_gradient = meta_gradient
         self.task_regularizer = task_regularizer
         self.regularizer_weight = regularizer_weight
+        self.augment = augment
+        self.pretrain_iter = pretrain_iter
         self.optimizer = optimizer
         self.outer_lr = outer_lr
+        self.average = average
         self.max_iter = max_iter
         self.meta_batch_size = meta_batch_size
         self.early_stopping = early_stopping
@@ -167,6 +174,8 @@ class MetaEstimator(BaseEstimator):
             steps = range(first, first + self._n_steps(plan))
             training, validation = make_sources(self, tasks, plan, seed, device, steps)
             with restored_threads():
+                if self.pretrain_iter and not resume:
+                    pretrain(self, net, training, plan.pooled_targets)
                 settle(net, training.meta_batch(first, self.meta_batch_size))
                 choose_threads(net.module_, self.meta_batch_size * training.sampler.n_rows)
                 train(net, training, validation)
@@ -188,7 +197,7 @@ class MetaEstimator(BaseEstimator):
         """
         self._check_meta_trained()
         check_params(self)
-        self._adapt(*check_rows(self, X, y))
+        self._remember(self._adapt(*check_rows(self, X, y)))
         return self
 
     def predict_tasks(self, supports, X_queries):
@@ -324,7 +333,7 @@ class MetaEstimator(BaseEstimator):
 
     def _keep(self, probe, net, plan, seed, tasks):
         """Take what a fit learned, and forget what was adapted before it."""
-        for name in ("adapted_params_", "classes_", "feature_names_in_"):
+        for name in ("adapted_params_", "_adapted_to", "classes_", "feature_names_in_"):
             vars(self).pop(name, None)
         self.n_features_in_, self._row_shape = probe.n_features_in_, probe._row_shape
         if hasattr(probe, "feature_names_in_"):
@@ -346,6 +355,10 @@ class MetaEstimator(BaseEstimator):
         support = self._support(X, y)
         self.adapted_params_ = adapt_net(self.net_, support, self._n_adapt_steps())
         self._set_task(support.decoder)
+        return support
+
+    def _remember(self, support):
+        """A chance to keep what ``adapt`` adapted to."""
 
     def _support(self, X, y, where=""):
         return Support(X, *self._encode_support(y, where))

@@ -25,11 +25,13 @@ PER_TASK_HEAD = "prototype"
 class ClassPlan:
     """How a fit reads the classes.
 
-    ``codes`` numbers the classes of all tasks. With a ``label_space``, an array of classes, the head
-    has a row for each of them; without, an episode numbers its own, and the head takes any number.
+    ``codes`` numbers the classes of all tasks, ``task`` the tasks. With a ``label_space``, an array of
+    classes, the head has a row for each of them; without, an episode numbers its own, and the head takes
+    any number. ``n_way`` is None if labels are shared, whatever the head.
     """
 
     codes: np.ndarray
+    task: np.ndarray
     label_space: np.ndarray | None
     head: str
     n_way: int | None
@@ -44,6 +46,14 @@ class ClassPlan:
     def targets(self):
         """Class numbers, or None if an episode numbers its own."""
         return None if self.label_space is None else torch.as_tensor(self.codes)
+
+    @property
+    def pooled_targets(self):
+        """Class numbers of all rows together: those of each task its own, unless labels are shared."""
+        if self.n_way is None:
+            return torch.as_tensor(self.codes)
+        own = self.task * (self.codes.max() + 1) + self.codes
+        return torch.as_tensor(np.unique(own, return_inverse=True)[1])
 
     def make_head(self, n_features):
         if self.label_space is None:
@@ -105,6 +115,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         check_classes(tasks, classes, codes, local=head != "linear")
         return ClassPlan(
             codes=codes,
+            task=tasks.task,
             label_space=classes if head == "linear" else None,
             head=head,
             n_way=None if shared else self.n_way,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from skmeta.backbones import MLP
-from skmeta.engine import EpisodeSource
+from skmeta.engine import EpisodeSource, updates_of
 from skmeta.episodes import Rows, fixed_draw
 from skmeta.estimators._tasks import concatenate_rows
 
@@ -33,15 +33,23 @@ class Support(NamedTuple):
 def adapt_net(net, support, n_steps):
     """Parameters adapted to a task: dict of str to Tensor."""
     learner = net.module_.for_this_thread()
-    device = learner.log_inner_lr.device
-    weight = torch.ones(len(support.targets), device=device)
-    class_mask = None if support.class_mask is None else support.class_mask.to(device)
-    rows = Rows(support.X, device)
+    task, at_once = _task(support, learner.log_inner_lr.device)
     with torch.no_grad():
-        params = learner.adapt_task(
-            rows, support.targets.to(device), weight, class_mask, n_steps=n_steps, at_once=_at_once(rows)
-        )
+        params = learner.adapt_task(*task, n_steps=n_steps, at_once=at_once)
     return {name: p.detach().clone() for name, p in params.items()}
+
+
+def updates_of_net(net, support, n_steps):
+    """What ``adapt_net`` with the same arguments does at each step: a dict of arrays."""
+    task, at_once = _task(support, net.module_.log_inner_lr.device)
+    return updates_of(net.module_, *task, n_steps=n_steps, at_once=at_once)
+
+
+def _task(support, device):
+    """Rows, targets, weights and mask of a support set on the device, and how many rows to take at once."""
+    rows, targets = Rows(support.X, device), support.targets.to(device)
+    class_mask = None if support.class_mask is None else support.class_mask.to(device)
+    return (rows, targets, torch.ones(len(targets), device=device), class_mask), _at_once(rows)
 
 
 def outputs_of_rows(net, params, X):

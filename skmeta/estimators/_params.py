@@ -100,6 +100,11 @@ CONSTRAINTS = {
     "meta_gradient": [Options(("second_order", "first_order", "reptile", "joint"))],
     "task_regularizer": [Options((None, "entropy", *INEQUALITIES))],
     "regularizer_weight": [Number(Real, 0)],
+    "augment": [
+        NONE,
+        Kind(lambda v: callable(v) and not isinstance(v, type), "a callable of rows and a generator"),
+    ],
+    "pretrain_iter": [Number(Integral, 0)],
     "optimizer": [
         Options(tuple(OPTIMIZERS)),
         Kind(
@@ -108,6 +113,7 @@ CONSTRAINTS = {
         ),
     ],
     "outer_lr": [POSITIVE],
+    "average": [Number(Real, 0, 1)],
     "max_iter": [COUNT, Options(("auto",))],
     "meta_batch_size": [COUNT],
     "early_stopping": [BOOLEAN],

@@ -49,6 +49,12 @@ class TargetPlan:
         _, scale = self.scaler.from_moments(*self.moments)
         return scale[torch.as_tensor(self.task)]
 
+    @property
+    def pooled_targets(self):
+        """Targets of all rows together, those of each task brought to the order of one."""
+        level, _ = self.scaler.from_moments(*self.moments)
+        return ((self.targets - level[torch.as_tensor(self.task)]) / self.spread).float()
+
     def make_head(self, n_features):
         return LinearHead(n_features, self.targets.shape[1])
 

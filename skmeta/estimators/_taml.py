@@ -2,12 +2,40 @@
 
 import copy
 
+from sklearn.exceptions import NotFittedError
+
 from skmeta.estimators._classifier import MetaClassifier
+from skmeta.estimators._inference import updates_of_net
 from skmeta.estimators._regressor import MetaRegressor
 from skmeta.meta_models import BasisMetaModel
 
 
-class TAMLClassifier(MetaClassifier):
+class MetaModelMixin:
+    """A meta-model, and what it did."""
+
+    @property
+    def updates_(self):
+        """The two parts of each step of the last ``adapt``: dict of str to array."""
+        self._check_adapted()
+        if not hasattr(self, "_adapted_to"):
+            raise NotFittedError(
+                f"This {type(self).__name__} does not have the support set that updates_ needs: adapt keeps "
+                "it, fit, copies and pickles do not. Call adapt(X_support, y_support) before."
+            )
+        return updates_of_net(self.net_, *self._adapted_to)
+
+    def _remember(self, support):
+        # Rows of its own: the user may write to theirs.
+        self._adapted_to = support._replace(X=support.X.copy()), self._n_adapt_steps()
+
+    def _make_meta_model(self):
+        return BasisMetaModel() if self.meta_model is None else copy.deepcopy(self.meta_model)
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_adapted_to"}
+
+
+class TAMLClassifier(MetaModelMixin, MetaClassifier):
     """Few-shot classifier that meta-learns an initialisation and an update rule (TAML).
 
     As ``TMAMLClassifier``, but a meta-model g, trained along with the initialisation, predicts from the
@@ -27,10 +55,22 @@ class TAMLClassifier(MetaClassifier):
     meta_gradient : {"second_order", "first_order"}, default="second_order"
         The two ways that train a meta-model.
     module, hidden_layer_sizes, head, label_space, n_way, n_shot, n_query, inner_lr, inner_steps, \
-    adapt_steps, learn_inner_lr, adapt_params, task_regularizer, regularizer_weight, optimizer, outer_lr, \
-    max_iter, meta_batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, \
-    strategy, device, warm_start, verbose, random_state, **kwargs
+    adapt_steps, learn_inner_lr, adapt_params, task_regularizer, regularizer_weight, augment, \
+    pretrain_iter, optimizer, outer_lr, average, max_iter, meta_batch_size, early_stopping, \
+    validation_fraction, n_iter_no_change, tol, callbacks, strategy, device, warm_start, verbose, \
+    random_state, **kwargs
         As in ``TMAMLClassifier``, with the same defaults, attributes and errors.
+
+    Attributes
+    ----------
+    updates_ : dict of str to ndarray
+        What each step of the last ``adapt`` was made of. ``"tensors"``: names of the parameters, shape
+        (n_tensors,). ``"gradient"``, ``"predicted"``: Euclidean norms of the two parts of the update
+        above, ``inner_lr * grad`` and ``meta_model_lr * g``, shape (adapt_steps, n_tensors).
+        ``"weights"``, shape (adapt_steps, n_tensors, n_directions), and the names ``"directions"``: how
+        much of each g took; not for a module of your own without ``direction_weights``. Found by
+        adapting once more, each time it is asked for, from a copy of the support rows, which ``adapt``
+        keeps in memory; pickles and copies go without.
 
     References
     ----------
@@ -68,8 +108,11 @@ class TAMLClassifier(MetaClassifier):
         meta_gradient="second_order",
         task_regularizer=None,
         regularizer_weight=0.1,
+        augment=None,
+        pretrain_iter=0,
         optimizer="adam",
         outer_lr=2e-3,
+        average=0.0,
         max_iter="auto",
         meta_batch_size=16,
         early_stopping=False,
@@ -97,8 +140,11 @@ class TAMLClassifier(MetaClassifier):
             meta_gradient=meta_gradient,
             task_regularizer=task_regularizer,
             regularizer_weight=regularizer_weight,
+            augment=augment,
+            pretrain_iter=pretrain_iter,
             optimizer=optimizer,
             outer_lr=outer_lr,
+            average=average,
             max_iter=max_iter,
             meta_batch_size=meta_batch_size,
             early_stopping=early_stopping,
@@ -119,11 +165,8 @@ class TAMLClassifier(MetaClassifier):
         self.meta_model = meta_model
         self.meta_model_lr = meta_model_lr
 
-    def _make_meta_model(self):
-        return _copy_or_default(self.meta_model)
 
-
-class TAMLRegressor(MetaRegressor):
+class TAMLRegressor(MetaModelMixin, MetaRegressor):
     """Few-shot regressor that meta-learns an initialisation and an update rule (TAML).
 
     To ``TMAMLRegressor`` what ``TAMLClassifier`` is to ``TMAMLClassifier``.
@@ -133,10 +176,11 @@ class TAMLRegressor(MetaRegressor):
     meta_model, meta_model_lr, meta_gradient
         As in ``TAMLClassifier``.
     module, hidden_layer_sizes, n_shot, n_query, inner_lr, inner_steps, adapt_steps, learn_inner_lr, \
-    adapt_params, task_regularizer, regularizer_weight, optimizer, outer_lr, max_iter, meta_batch_size, \
-    early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, strategy, device, warm_start, \
-    verbose, random_state, **kwargs
-        As in ``TMAMLRegressor``, with the same defaults, attributes and errors.
+    adapt_params, task_regularizer, regularizer_weight, augment, pretrain_iter, optimizer, \
+    outer_lr, average, max_iter, meta_batch_size, early_stopping, validation_fraction, n_iter_no_change, \
+    tol, callbacks, strategy, device, warm_start, verbose, random_state, **kwargs
+        As in ``TMAMLRegressor``, with the same defaults, attributes and errors, and ``updates_`` as in
+        ``TAMLClassifier``.
 
     References
     ----------
@@ -174,8 +218,11 @@ class TAMLRegressor(MetaRegressor):
         meta_gradient="second_order",
         task_regularizer=None,
         regularizer_weight=0.1,
+        augment=None,
+        pretrain_iter=0,
         optimizer="adam",
         outer_lr=2e-3,
+        average=0.0,
         max_iter="auto",
         meta_batch_size=16,
         early_stopping=False,
@@ -203,8 +250,11 @@ class TAMLRegressor(MetaRegressor):
             meta_gradient=meta_gradient,
             task_regularizer=task_regularizer,
             regularizer_weight=regularizer_weight,
+            augment=augment,
+            pretrain_iter=pretrain_iter,
             optimizer=optimizer,
             outer_lr=outer_lr,
+            average=average,
             max_iter=max_iter,
             meta_batch_size=meta_batch_size,
             early_stopping=early_stopping,
@@ -221,10 +271,3 @@ class TAMLRegressor(MetaRegressor):
         )
         self.meta_model = meta_model
         self.meta_model_lr = meta_model_lr
-
-    def _make_meta_model(self):
-        return _copy_or_default(self.meta_model)
-
-
-def _copy_or_default(meta_model):
-    return BasisMetaModel() if meta_model is None else copy.deepcopy(meta_model)

@@ -58,10 +58,22 @@ class TMAMLClassifier(MetaClassifier):
         losses, which wants them even.
     regularizer_weight : float, default=0.1
         Weight of R.
+    augment : callable, default=None
+        ``augment(X, generator)`` changes the rows of a meta-batch, of pretraining and meta-training alone:
+        a tensor of shape ``(n_tasks, n_support + n_query, ...)``, the support rows first, to one of the
+        same shape. What it draws by ``generator``, on the device of ``X``, can be repeated and resumed.
+        See ``skmeta.GaussianNoise`` and ``skmeta.Rotations``.
+    pretrain_iter : int, default=0
+        Steps of Adam, before meta-training, by which the backbone and a plain last layer learn all rows
+        of the meta-batches together. The classes are those of a shared label space, with which a linear
+        head is trained too; else each label of each task is one.
     optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer class, default="adam"
         Of the outer loop.
     outer_lr : float, default=2e-3
         Step size of the outer loop.
+    average : float, default=0.0
+        Decay of a moving average of the outer loop's iterates, which is what is validated and kept: 0.99
+        averages over the last hundred or so. 0 keeps the last one.
     max_iter : int or "auto", default="auto"
         Outer steps. ``"auto"``: 600, or 20 if the data are a single task with a shared label space.
     meta_batch_size : int, default=16
@@ -156,8 +168,11 @@ class TMAMLClassifier(MetaClassifier):
         meta_gradient="second_order",
         task_regularizer=None,
         regularizer_weight=0.1,
+        augment=None,
+        pretrain_iter=0,
         optimizer="adam",
         outer_lr=2e-3,
+        average=0.0,
         max_iter="auto",
         meta_batch_size=16,
         early_stopping=False,
@@ -185,8 +200,11 @@ class TMAMLClassifier(MetaClassifier):
             meta_gradient=meta_gradient,
             task_regularizer=task_regularizer,
             regularizer_weight=regularizer_weight,
+            augment=augment,
+            pretrain_iter=pretrain_iter,
             optimizer=optimizer,
             outer_lr=outer_lr,
+            average=average,
             max_iter=max_iter,
             meta_batch_size=meta_batch_size,
             early_stopping=early_stopping,
@@ -224,10 +242,11 @@ class TMAMLRegressor(MetaRegressor):
             default=None
         As in ``TMAMLClassifier``; entropy is of classes.
     module, hidden_layer_sizes, inner_lr, inner_steps, adapt_steps, learn_inner_lr, adapt_params, \
-    meta_gradient, regularizer_weight, optimizer, outer_lr, max_iter, meta_batch_size, early_stopping, \
-    validation_fraction, n_iter_no_change, tol, callbacks, strategy, device, warm_start, verbose, \
-    random_state, **kwargs
+    meta_gradient, regularizer_weight, augment, pretrain_iter, optimizer, outer_lr, average, max_iter, \
+    meta_batch_size, early_stopping, validation_fraction, n_iter_no_change, tol, callbacks, strategy, \
+    device, warm_start, verbose, random_state, **kwargs
         As in ``TMAMLClassifier``, with the same defaults, errors and attributes, but ``classes_``.
+        Pretraining takes targets in units of the task's level and scale.
         ``validation_scores_`` are 1 - squared error in units of the task's variance. A fit of flat
         ``X, y`` takes random parts of the rows as support and query sets.
 
@@ -266,8 +285,11 @@ class TMAMLRegressor(MetaRegressor):
         meta_gradient="second_order",
         task_regularizer=None,
         regularizer_weight=0.1,
+        augment=None,
+        pretrain_iter=0,
         optimizer="adam",
         outer_lr=2e-3,
+        average=0.0,
         max_iter="auto",
         meta_batch_size=16,
         early_stopping=False,
@@ -295,8 +317,11 @@ class TMAMLRegressor(MetaRegressor):
             meta_gradient=meta_gradient,
             task_regularizer=task_regularizer,
             regularizer_weight=regularizer_weight,
+            augment=augment,
+            pretrain_iter=pretrain_iter,
             optimizer=optimizer,
             outer_lr=outer_lr,
+            average=average,
             max_iter=max_iter,
             meta_batch_size=meta_batch_size,
             early_stopping=early_stopping,

@@ -92,6 +92,8 @@ def make_net(estimator, input_shape, plan, device):
 
 def _callbacks(estimator, plan):
     callbacks = engine.clip_gradient(plan.gradient_clip) if plan.gradient_clip else []
+    if estimator.average:
+        callbacks += engine.average_iterates(estimator.average)
     if estimator.verbose:
         callbacks.append(("step_progress", engine.StepProgress()))
     if estimator.early_stopping:
@@ -104,11 +106,26 @@ def make_sources(estimator, tasks, plan, seed, device, steps):
     training, validation = _samplers(estimator, tasks, plan, seed)
     rows = Rows(tasks.X, device)
     scaling = {"scaler": plan.scaler, "spread": plan.spread}
-    source = engine.EpisodeSource(rows, plan.targets, training, seed, steps, **scaling)
+    source = engine.EpisodeSource(
+        rows, plan.targets, training, seed, steps, **scaling, augment=estimator.augment
+    )
     if validation is None:
         return source, None
     n_batches = -(-max(VALIDATION_EPISODES, validation.n_tasks) // estimator.meta_batch_size)
     return source, engine.EpisodeSource(rows, plan.targets, validation, seed, range(n_batches), **scaling)
+
+
+def pretrain(estimator, net, training, targets):
+    """Train the backbone on the meta-batches of ``training``, with the ``targets`` of all rows together."""
+    source = engine.EpisodeSource(
+        training.rows,
+        targets,
+        training.sampler,
+        training.seed,
+        range(estimator.pretrain_iter),
+        augment=estimator.augment,
+    )
+    engine.pretrain(net.module_, source, estimator.meta_batch_size)
 
 
 def _samplers(estimator, tasks, plan, seed):

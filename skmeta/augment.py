@@ -1,0 +1,67 @@
+"""Augmentation: random changes of the rows of a meta-batch, for meta-training alone.
+
+Each is a function of rows ``X``, shape ``(n_tasks, n_support + n_query, ...)``, and of a
+``torch.Generator``, to rows of the same shape. Support and query rows come together, so that what changes
+a task can change both alike.
+"""
+
+from dataclasses import dataclass
+from numbers import Real
+
+import torch
+
+
+@dataclass(frozen=True)
+class GaussianNoise:
+    """Adds normal noise to each number of each row.
+
+    Parameters
+    ----------
+    scale : float
+        Standard deviation of the noise, in units of the feature's own: its standard deviation over all
+        rows of the meta-batch, of all tasks, since one task has too few rows to tell. A constant feature
+        stays as it is.
+
+    Examples
+    --------
+    >>> import torch
+    >>> X = torch.arange(6.0).reshape(1, 6, 1)
+    >>> GaussianNoise(0.5)(X, torch.Generator().manual_seed(0)).shape
+    torch.Size([1, 6, 1])
+    """
+
+    scale: float
+
+    def __post_init__(self):
+        if not isinstance(self.scale, Real) or not 0 < self.scale < float("inf"):
+            raise ValueError(
+                "The 'scale' parameter of GaussianNoise must be a float in (0, inf). "
+                f"Got {self.scale!r} instead."
+            )
+
+    def __call__(self, X, generator):
+        noise = torch.randn(X.shape, generator=generator, device=X.device)
+        return X + self.scale * X.std((0, 1), correction=0) * noise
+
+
+@dataclass(frozen=True)
+class Rotations:
+    """Turns all images of a task by 0, 90, 180 or 270 degrees, which makes a new task of it.
+
+    Images are square, in the last two axes. On Omniglot the literature takes each rotation of a character
+    for a class of its own (Santoro et al., Meta-Learning with Memory-Augmented Neural Networks, 2016), so
+    that an episode mixes rotations. Here they are the same for a task, whose classes keep their labels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> X = torch.zeros(4, 6, 1, 28, 28)
+    >>> Rotations()(X, torch.Generator().manual_seed(0)).shape
+    torch.Size([4, 6, 1, 28, 28])
+    """
+
+    def __call__(self, X, generator):
+        if X.ndim < 4 or X.shape[-1] != X.shape[-2]:
+            raise ValueError(f"Rotations needs square images; got rows of shape {tuple(X.shape[2:])}.")
+        turns = torch.randint(4, (len(X),), generator=generator, device=X.device)
+        return torch.stack([task.rot90(k, (-2, -1)) for task, k in zip(X, turns.tolist(), strict=True)])

@@ -1,0 +1,56 @@
+"""Pretraining: the backbone learns from all rows together, before it is trained to adapt."""
+
+import torch
+
+from skmeta.engine.threads import choose_threads, restored_threads
+from skmeta.heads import LinearHead
+
+# Adam's own default: there is no inner loop yet that a larger step could upset, or that needs a smaller.
+LEARNING_RATE = 1e-3
+
+
+def pretrain(learner, source, size):
+    """Train the backbone and a plain last layer by Adam, on the rows of meta-batches of ``size`` tasks.
+
+    Meta-batches, and not any rows, so that tasks count alike and few of them are in memory at a time. A
+    head that is a plain layer is trained itself; for another there is one that is thrown away.
+
+    Parameters
+    ----------
+    learner : MetaLearner
+    source : EpisodeSource
+        Its targets are class numbers or values of all rows together; its ``steps`` are the steps.
+    size : int
+    """
+    learner.train()
+    layer = learner.head
+    if not isinstance(layer, LinearHead):
+        layer = _new_layer(learner, source, size)
+    learned = [p for part in (learner.backbone, layer) for p in part.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(learned, LEARNING_RATE)
+    with restored_threads():
+        choose_threads(learner, size * source.sampler.n_rows)
+        for step in source.steps:
+            x, y, weight = _rows(*source.meta_batch(step, size))
+            outputs = torch.nn.functional.linear(learner.backbone(x).flatten(1), layer.weight, layer.bias)
+            optimizer.zero_grad()
+            learner.loss(outputs, y, weight).backward()
+            optimizer.step()
+    optimizer.zero_grad()
+
+
+def _new_layer(learner, source, size):
+    x, _, _ = _rows(*source.meta_batch(0, size))
+    with torch.no_grad():
+        n_features = learner.backbone(x[:1]).flatten(1).shape[1]
+    n_classes = int(source.targets.max()) + 1  # a regression's head is plain
+    return LinearHead(n_features, n_classes).to(x.device)
+
+
+def _rows(inputs, target):
+    """Rows of a meta-batch, their targets and weights, those of all tasks one after another."""
+    parts = inputs | target
+    return (
+        torch.cat([parts[f"support_{name}"], parts[f"query_{name}"]], 1).flatten(0, 1)
+        for name in ("x", "y", "weight")
+    )

@@ -1,0 +1,138 @@
+"""Augmentation: what the ready-made ones change, and that meta-training alone sees it, the same each time."""
+
+import numpy as np
+import pytest
+import torch
+from made_tasks import ESTIMATORS, QUICK, REGRESSORS, make_images, make_lines, make_tasks
+from sklearn.base import clone
+
+from skmeta import Conv4, GaussianNoise, Rotations, TMAMLClassifier
+
+TASKS, LINES = make_tasks(), make_lines()
+of_each_estimator = pytest.mark.parametrize(
+    ("estimator", "tasks"), [*((e, TASKS) for e in ESTIMATORS), *((e, LINES) for e in REGRESSORS)]
+)
+NOISE = GaussianNoise(0.5)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# ---- the ready-made ones
+
+
+def test_noise_is_in_units_of_each_features_deviation_over_all_rows():
+    scales, shift = torch.tensor([1.0, 100.0, 0.0]), torch.tensor([5.0, -7.0, 3.0])
+    X = shift + scales * torch.randn(50, 400, 3, generator=generator(1))
+    noise = GaussianNoise(0.5)(X, generator()) - X
+    torch.testing.assert_close(noise.std((0, 1)), 0.5 * X.std((0, 1), correction=0), rtol=0.02, atol=1e-7)
+    torch.testing.assert_close(noise.mean((0, 1)) / (scales + 1e-9), torch.zeros(3), rtol=0, atol=0.02)
+    # A number of its own for each row and feature.
+    assert abs(np.corrcoef(noise[..., 0].flatten(), noise[..., 1].flatten())[0, 1]) < 0.03
+
+
+def test_rotations_turn_all_images_of_a_task_alike_and_tasks_by_themselves():
+    X = torch.randn(64, 3, 2, 4, 4, generator=generator(1))
+    turned = Rotations()(X, generator())
+    turns = []
+    for task, rows in zip(X, turned, strict=True):
+        (k,) = [k for k in range(4) if torch.equal(rows, task.rot90(k, (-2, -1)))]
+        turns.append(k)
+    assert min(turns.count(k) for k in range(4)) >= 8
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 16), (2, 3, 1, 4, 5)])
+def test_rotations_need_square_images(shape):
+    with pytest.raises(ValueError, match=r"needs square images; got rows of shape \(.*[65],?\)\."):
+        Rotations()(torch.zeros(shape), generator())
+
+
+@pytest.mark.parametrize("scale", [0, -1.0, float("nan"), float("inf"), "0.5", None])
+def test_noise_of_no_size_is_an_error(scale):
+    with pytest.raises(ValueError, match=f"'scale' parameter of GaussianNoise must be .* Got {scale!r} inst"):
+        GaussianNoise(scale)
+
+
+@pytest.mark.parametrize("augment", [NOISE, Rotations()])
+def test_the_generator_decides_and_the_rows_stay_as_they_are(augment):
+    X = torch.randn(8, 3, 1, 4, 4, generator=generator(1))
+    before = X.clone()
+    assert torch.equal(augment(X, generator(2)), augment(X, generator(2)))
+    assert not torch.equal(augment(X, generator(2)), augment(X, generator(3)))
+    assert torch.equal(X, before)
+
+
+# ---- in the estimators
+
+
+def same(a, b):
+    return all(torch.equal(p, b.meta_params_[name]) for name, p in a.meta_params_.items())
+
+
+@of_each_estimator
+def test_it_changes_what_is_learned_the_same_way_each_time(estimator, tasks):
+    augmented = estimator(**QUICK, augment=NOISE).fit(tasks)
+    assert same(augmented, clone(augmented).fit(tasks))
+    assert not same(augmented, estimator(**QUICK).fit(tasks))
+    nothing = estimator(**QUICK, augment=lambda X, generator: X).fit(tasks)
+    assert same(nothing, estimator(**QUICK).fit(tasks))
+
+
+@of_each_estimator
+def test_stop_and_resume_is_one_run(estimator, tasks):
+    whole = estimator(**QUICK | {"max_iter": 70}, augment=NOISE).fit(tasks)
+    parts = estimator(**QUICK | {"max_iter": 35}, augment=NOISE, warm_start=True).fit(tasks).fit(tasks)
+    assert same(parts, whole)
+
+
+def test_it_sees_the_meta_batches_of_meta_training_alone():
+    seen = []
+
+    def note(X, generator):
+        seen.append((tuple(X.shape), generator.device, generator.initial_seed()))
+        return X
+
+    clf = TMAMLClassifier(**QUICK | {"max_iter": 60, "n_shot": 2}, augment=note, early_stopping=True)
+    clf.fit(make_tasks(10))
+    # One meta-batch more is tried before the first step.
+    first, *steps = seen
+    assert [s for _, _, s in steps] == [first[2] + step for step in range(clf.n_iter_)]
+    assert {shape for shape, _, _ in steps} == {(4, 2 * (2 + 5), 3)}
+    before = len(seen)
+    clf.adapt(*TASKS[0]).predict(TASKS[0][0])
+    clf.predict_tasks(TASKS, [X for X, _ in TASKS])
+    clf.score(TASKS)
+    assert len(seen) == before
+
+
+def test_a_hook_that_works_in_place_leaves_the_data():
+    X, y = TASKS[0]
+    before = X.copy()
+    TMAMLClassifier(**QUICK, augment=lambda X, generator: X.mul_(2)).fit([(X, y), *TASKS[1:]])
+    np.testing.assert_array_equal(X, before)
+
+
+def test_images():
+    settings = {"module__hidden_channels": 8, "n_shot": 1, "n_query": 1, "inner_steps": 1, "max_iter": 2}
+    fit = TMAMLClassifier(Conv4, **settings, random_state=0).set_params
+    turned, plain = (fit(augment=a).fit(make_images()).meta_params_ for a in (Rotations(), None))
+    assert any(not torch.equal(p, plain[name]) for name, p in turned.items())
+
+
+@pytest.mark.parametrize(
+    ("augment", "got"),
+    [
+        (lambda X, generator: X[:, 1:], r"\(4, 11, 3\), torch.float32, .*cpu.*"),
+        (lambda X, generator: X.double(), r"\(4, 12, 3\), torch.float64, .*cpu.*"),
+        (lambda X, generator: X.numpy(), "ndarray"),
+        (lambda X, generator: None, "NoneType"),
+    ],
+    ids=["shape", "dtype", "array", "None"],
+)
+def test_what_it_returns_must_be_rows_of_the_same_kind(augment, got):
+    clf = TMAMLClassifier(**QUICK | {"n_shot": 1}, augment=augment)
+    expected = r"augment must return a tensor of the shape, dtype and device \(\(4, 12, 3\), torch.float32"
+    with pytest.raises(ValueError, match=rf"{expected}.*; got \(?{got}\)?\."):
+        clf.fit(TASKS)
+    assert not hasattr(clf, "net_")
