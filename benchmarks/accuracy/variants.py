@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 
 from benchmarks.accuracy.training import train
 from benchmarks.accuracy.versions import LEARNERS, SCORING, code_version
-from skmeta import TAMLClassifier, TAMLRegressor, TMAMLClassifier, TMAMLRegressor
+from skmeta import GaussianNoise, TAMLClassifier, TAMLRegressor, TMAMLClassifier, TMAMLRegressor
 
 ESTIMATORS = {
     ("TMAML", False): TMAMLClassifier,
@@ -68,6 +68,10 @@ VARIANTS = [
     Variant("TMAML, Reptile", "TMAML", {"meta_gradient": "reptile"}),
     Variant("TMAML, joint", "TMAML", {"meta_gradient": "joint"}),
     Variant("TMAML, head only", "TMAML", {"adapt_params": "head"}),
+    Variant("TMAML, input noise", "TMAML", {"augment": GaussianNoise(0.5)}),
+    Variant("TAML, input noise", "TAML", {"augment": GaussianNoise(0.5)}),
+    Variant("TMAML, averaged", "TMAML", {"average": 0.99}),
+    Variant("TMAML, pretrained", "TMAML", {"pretrain_iter": 300}),
     Variant("TMAML, entropy", "TMAML", {"task_regularizer": "entropy"}, CLASSES),
     Variant("TMAML, Theil", "TMAML", {"task_regularizer": "theil"}),
     Variant("TMAML, Gini", "TMAML", {"task_regularizer": "gini"}),

@@ -13,6 +13,9 @@ from skmeta.datasets import TaskList
 
 # In place of labels where none are wanted; None and strings are what a user may pass by mistake.
 NO_LABELS = object()
+# Tasks whose labels are joined as they are read: an array for each of very many takes more memory than what
+# is in it.
+JOINED_AT_ONCE = 1000
 
 
 @dataclass
@@ -208,20 +211,27 @@ def _read_list(estimator, X, y, groups, reset):
     check_list(X, y, groups)
     lazy = isinstance(X, TaskList)
     names = task_names(X)
-    rows, labels, cuts, sizes = [], [], [], set()
+    rows, labels, blocks, lengths, cuts, sizes, y_shape = [], [], [], [], [], set(), None
     for name, task in zip(names, X, strict=True):
         sizes.add(len(task))
         check_lengths(sizes)
-        part_X, part_y, cut = _read_task(estimator, task, name, reset and not labels, len(labels) > 0)
-        if labels and part_y.shape[1:] != labels[0].shape[1:]:
-            expected = ("n_rows", *labels[0].shape[1:])
-            raise ValueError(f"{name} has y of shape {part_y.shape}, the tasks before it {expected}.")
+        part_X, part_y, cut = _read_task(estimator, task, name, reset and not lengths, len(lengths) > 0)
+        y_shape = part_y.shape[1:] if y_shape is None else y_shape
+        if part_y.shape[1:] != y_shape:
+            raise ValueError(
+                f"{name} has y of shape {part_y.shape}, the tasks before it {('n_rows', *y_shape)}."
+            )
         labels.append(part_y)
+        lengths.append(len(part_y))
         cuts.append(cut)
         if not lazy:
             rows.append(part_X)
-    task = np.repeat(np.arange(len(X)), [len(part_y) for part_y in labels])
-    tasks = Tasks(None, _concatenate_labels(labels), task, names, np.array(cuts) if sizes == {4} else None)
+        if len(labels) == JOINED_AT_ONCE:
+            blocks.append(_concatenate_labels(labels))
+            labels = []
+    task = np.repeat(np.arange(len(X)), lengths)
+    y = _concatenate_labels([*blocks, *labels])
+    tasks = Tasks(None, y, task, names, np.array(cuts) if sizes == {4} else None)
     tasks.X = LoadedRows(estimator, X, names, tasks.bounds()) if lazy else concatenate_rows(rows)
     return tasks
 
