@@ -10,7 +10,7 @@ from torch import nn
 
 from skmeta import GaussianNoise, TaskList, TMAMLClassifier, TMAMLRegressor
 from skmeta.backbones import MLP
-from skmeta.engine import pretrain, restored_threads
+from skmeta.engine import pretrain, restored_threads, threads
 from skmeta.losses import squared_error
 
 TASKS, LINES = make_tasks(), make_lines()
@@ -216,10 +216,11 @@ def test_augmentation_is_for_pretraining_too():
     assert not same(plain, noisy)
 
 
-@pytest.mark.parametrize(("width", "n_threads"), [(8, 1), (256, 2)])
-def test_a_small_network_takes_one_thread(width, n_threads):
+@pytest.mark.parametrize(("for_a_thread", "n_threads"), [(10**9, 1), (1, 2)])
+def test_takes_the_threads_that_its_rows_are_work_for(for_a_thread, n_threads, monkeypatch):
+    monkeypatch.setattr(threads, "FOR_A_THREAD", for_a_thread)
     seen = []
-    learner = make_learner(lambda: MLP(2, (width, width)), n_hidden=width).float()
+    learner = make_learner(lambda: MLP(2, (8, 8)), n_hidden=8).float()
     learner.backbone.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
     source = pooled_source("linear")
     source.steps = range(1)
