@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from skmeta.losses import entropy
+
 TENSOR_FEATURES = 9
 TASK_FEATURES = 5
 # No logarithm or quotient of less than this.
@@ -171,10 +173,9 @@ def _task_features(evidence):
         variance = ((residual - bias[..., None, :]).square() * weight[..., None]).sum(-2) / total[..., None]
         shape = _log(variance.mean(-1)), bias.mean(-1)
     else:
-        log_p = outputs.mT.log_softmax(-2)
-        entropy = -(log_p.exp() * log_p).sum(-2)
-        mean = (entropy * weight).sum(-1) / total
-        spread = ((entropy - mean[..., None]).square() * weight).sum(-1).div(total).sqrt()
+        of_rows = entropy(outputs)
+        mean = (of_rows * weight).sum(-1) / total
+        spread = ((of_rows - mean[..., None]).square() * weight).sum(-1).div(total).sqrt()
         shape = mean, spread
     n_way = n_way.to(loss.dtype).expand_as(loss)
     return torch.stack([_log(loss), *shape, total.log() / 5, n_way.log() / 5], -1)
