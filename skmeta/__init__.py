@@ -17,6 +17,7 @@ _HOME = {
     "TMAMLClassifier": "estimators",
     "TMAMLRegressor": "estimators",
     "TaskList": "datasets",
+    "WeightedFeatures": "backbones",
     "adapt": "estimators",
     "compare": "model_selection",
     "evaluate": "model_selection",

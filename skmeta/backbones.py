@@ -61,6 +61,37 @@ class StandardizedMLP(MLP):
         return ((x - self.mean) / self.scale).clamp(-self.LIMIT, self.LIMIT)
 
 
+class WeightedFeatures(nn.Module):
+    """Features times learned positive weights, each row then brought to one length.
+
+    For TF-IDF of text, and other rows of many features of which few are not zero: there is no layer to learn
+    that would forget what the tasks of meta-training never used, only what counts how much. With
+    ``head="cosine"``, the model before adaptation is nearest prototypes by angle, with learned weights; with
+    ``adapt_params="head"``, no task has weights of its own.
+
+    Parameters
+    ----------
+    in_features : int
+    length : float, default=5.0
+        Euclidean length of a row of features. A gradient step moves a logit by some
+        ``inner_lr * length ** 2``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> WeightedFeatures(2)(torch.tensor([[3.0, 4.0]]))
+    tensor([[3., 4.]], grad_fn=<MulBackward0>)
+    """
+
+    def __init__(self, in_features, length=5.0):
+        super().__init__()
+        self.length = length
+        self.log_weight = nn.Parameter(torch.zeros(in_features))
+
+    def forward(self, x):
+        return self.length * nn.functional.normalize(x * self.log_weight.exp(), dim=-1)
+
+
 class Conv4(nn.Module):
     """Four blocks of 3x3 convolution, group normalisation, ReLU and 2x2 max-pooling, flattened.
 

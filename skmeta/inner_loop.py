@@ -89,6 +89,24 @@ def _joined(shares, parts):
     return Evidence(outputs, y, weight, parts[0].n_way, loss)
 
 
+def bounded(gradient, largest, n_axes):
+    """The gradient, drawn in to a norm of ``largest`` over all of a task's tensors where it is longer.
+
+    ``n_axes`` leading axes are those of tasks. The factor counts as a constant in the outer derivative.
+    """
+
+    def drawn_in(params):
+        grads, evidence = gradient(params)
+        with torch.no_grad():
+            norms = [torch.linalg.vector_norm(g.flatten(n_axes), dim=-1) for g in grads.values()]
+            norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+            factor = largest / norm.clamp_min(largest)
+        axes = {name: [1] * (g.ndim - n_axes) for name, g in grads.items()}
+        return {n: g * factor.reshape(*factor.shape, *axes[n]) for n, g in grads.items()}, evidence
+
+    return drawn_in
+
+
 class GradientDescent:
     """``theta <- theta - inner_lr * gradient``.
 

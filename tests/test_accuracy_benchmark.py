@@ -26,7 +26,7 @@ TINY = replace(
     STUDIES[0].quick(),
     protocol=replace(STUDIES[0].protocol, n_episodes=4, n_looked_at=4),
     training=Training(steps=4, chunk=2),
-    variants=("TMAML",),
+    variants=("TMAML, tuned",),
     grid=({}, {"inner_lr": 0.2}),
     final=True,
 )
@@ -109,7 +109,7 @@ def test_a_stopped_training_goes_on_where_it_was(store, tmp_path):
     compute(whole := Store(tmp_path / "whole"))
     states = [s.get_state(config, METHODS[0].code) for s in (store, whole)]
     assert states[0].steps == 4 and states[0].looks == states[1].looks
-    scores = [results_of(TINY, s)["TMAML"].scores for s in (store, whole)]
+    scores = [results_of(TINY, s)["TMAML, tuned"].scores for s in (store, whole)]
     np.testing.assert_array_equal(*scores)
 
 
@@ -205,7 +205,7 @@ def test_the_chosen_is_the_best_on_meta_validation(store):
 def test_the_page_tells_whether_a_goal_is_met(store):
     def met(goal):
         study = replace(TINY, goal=goal)
-        return report.page([study], store).split("| TMAML |")[1].splitlines()[0].split("|")[-2].strip()
+        return report.page([study], store).split("| TMAML, tuned |")[1].splitlines()[0].split("|")[-2].strip()
 
     compute(store)
     assert met(Goal(at_least=0.0)) == "yes"
@@ -221,7 +221,7 @@ def test_differences_are_paired(store):
     compute(store)
     results = results_of(TINY, store)
     ours, hardest = best_of(results)
-    assert (ours.method.name, hardest.method.name) == ("TMAML", LOCAL.name)
+    assert (ours.method.name, hardest.method.name) == ("TMAML, tuned", LOCAL.name)
     model, _ = run.fit(TINY, trial(TINY, 1, LOCAL, hardest.params[0], 0), LOCAL, store, Clock())
     tasks = data.sealed_tasks("scanners", 1, "rows")
     direct = evaluate(model, tasks, n_episodes=4, n_shot=2, n_query=20, random_state=1)
@@ -239,7 +239,7 @@ def test_the_command_goes_on_and_writes_the_page(tmp_path, monkeypatch, capsys):
     command = ["scanners", "--cache", str(tmp_path / "cache"), "--out", str(page)]
     __main__.main([*command, "--minutes", "0"])
     assert "Stopped" in capsys.readouterr().out and "not finished" in page.read_text()
-    __main__.main([*command, "--methods", "TMAML"])
+    __main__.main([*command, "--methods", "TMAML, tuned"])
     assert "Not finished: local logistic regression." in page.read_text()
     __main__.main(command)
     assert "| **no** |" in page.read_text()

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from skmeta.backbones import BATCH_NORMS, MLP, Conv4, StandardizedMLP
+from skmeta.backbones import BATCH_NORMS, MLP, Conv4, StandardizedMLP, WeightedFeatures
 
 BACKBONES = {
     "MLP": (lambda: MLP(4, (6, 3)), (4,), 3),
     "MLP without layers": (lambda: MLP(4, ()), (4,), 4),
+    "WeightedFeatures": (lambda: WeightedFeatures(4), (4,), 4),
     "Conv4": (lambda: Conv4(2, hidden_channels=8, n_groups=4), (2, 16, 16), 8),
     "Conv4, wide images": (lambda: Conv4(1, hidden_channels=8), (1, 16, 35), 16),
 }
@@ -66,3 +67,11 @@ def test_the_statistics_of_a_standardized_mlp_are_kept_and_not_learned():
     other = standardized(mean=(0, 0, 0), scale=(1, 1, 1))
     other.load_state_dict(backbone.state_dict())
     assert other.mean.tolist() == [1, -2, 0] and other.scale.tolist() == pytest.approx([2, 0.1, 1])
+
+
+def test_weighted_features_by_hand():
+    backbone = WeightedFeatures(3, length=10.0)
+    with torch.no_grad():
+        backbone.log_weight.copy_(torch.tensor([0.0, 2.0, 0.0]).log1p())
+        rows = backbone(torch.tensor([[4.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
+    assert rows.tolist() == [[8.0, 6.0, 0.0], [0.0, 0.0, 0.0]]

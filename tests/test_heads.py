@@ -5,7 +5,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 from torch.nn import functional
 
-from skmeta.heads import HEADS, LinearHead, PrototypeHead, TiedHead
+from skmeta.heads import HEADS, CosineHead, LinearHead, PrototypeHead, TiedHead
 from skmeta.inner_loop import Evidence, GradientDescent, gradient_of, inner_loop
 from skmeta.losses import cross_entropy
 
@@ -14,13 +14,11 @@ FEATURES = torch.randn(8, N_FEATURES, generator=torch.Generator().manual_seed(0)
 Y = torch.tensor([0, 1, 2, 2, 1, 0, 0, 1])
 WEIGHT = torch.ones(8, dtype=torch.float64)
 
-ARGUMENTS = {"linear": (N_FEATURES, N_WAY), "tied": (N_FEATURES,), "prototype": (N_FEATURES,)}
-
 
 def make(name):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return HEADS[name](*ARGUMENTS[name]).double()
+        return HEADS[name](N_FEATURES, *[N_WAY] * (name == "linear")).double()
 
 
 def logits(layer, x):
@@ -63,7 +61,7 @@ def test_padding_changes_nothing(name):
 
 
 @pytest.mark.parametrize("n_steps", [0, 1, 5])
-@pytest.mark.parametrize("name", ["tied", "prototype"])
+@pytest.mark.parametrize("name", ["tied", "prototype", "cosine"])
 def test_relabelling_the_classes_permutes_the_adapted_outputs(name, n_steps):
     relabelled = torch.tensor([2, 0, 1])
     outputs = []
@@ -133,3 +131,40 @@ def test_one_shot_prototypes_are_the_nearest_neighbour(seed):
     nearest = KNeighborsClassifier(1).fit(support.numpy(), y.numpy()).predict(queries.numpy())
     ours = logits(prototypes(support, y, n_way=5), queries).argmax(1)
     assert ours.tolist() == nearest.tolist() and len(set(nearest)) == 5
+
+
+def test_cosine_rows_by_hand():
+    features = torch.tensor([[0.0, 1.0], [0.0, 3.0], [3.0, 1.0], [9.0, 9.0]])
+    y, weight = torch.tensor([0, 0, 1, 1]), torch.tensor([1.0, 1.0, 1.0, 0.0])
+    head = CosineHead(2)
+    with torch.no_grad():
+        layer = head(features, y, weight, 3)
+    # Class means along (0, 1) and (3, 1); rows of a mean square of 20 / 3; the third class is not there.
+    root = (20 / 3) ** 0.5
+    expected = torch.tensor([[0.0, 10 / root], [30 / 10**0.5 / root, 10 / 10**0.5 / root], [0.0, 0.0]])
+    torch.testing.assert_close(layer["weight"], expected)
+    assert layer["bias"].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_cosine_head_takes_the_class_of_the_smallest_angle_whatever_the_size_of_the_features():
+    features = FEATURES.float()
+    means = torch.stack([features[Y.eq(c)].mean(0) for c in range(3)])
+    angles = functional.normalize(features) @ functional.normalize(means).T
+    for factor in 1.0, 1e-3, 1e3:
+        with torch.no_grad():
+            ours = logits(
+                CosineHead(N_FEATURES)(factor * features, Y, WEIGHT.float(), N_WAY), factor * features
+            )
+        assert ours.argmax(1).tolist() == angles.argmax(1).tolist()
+        torch.testing.assert_close(ours, 10 * angles * features.norm(dim=1, keepdim=True) / rms(features))
+
+
+def rms(rows):
+    return rows.square().sum(1).mean().sqrt()
+
+
+def test_cosine_head_of_rows_of_zero_has_finite_derivatives():
+    features = torch.zeros(4, 3, requires_grad=True)
+    layer = CosineHead(3)(features, torch.tensor([0, 0, 1, 1]), torch.ones(4), 2)
+    logits(layer, features).sum().backward()
+    assert not layer["weight"].any() and features.grad.isfinite().all()

@@ -11,6 +11,7 @@ from skmeta.inner_loop import (
     Evidence,
     GradientDescent,
     LearnedUpdate,
+    bounded,
     gradient_of,
     gradient_of_parts,
     inner_loop,
@@ -306,3 +307,34 @@ def test_a_basis_model_that_starts_at_zero_is_gradient_descent_to_the_last_bit(k
         outer = sum(p.square().sum() for p in adapted.values())
         outcomes.append([*adapted.values(), *torch.autograd.grad(outer, list(params.values()))])
     assert all(torch.equal(plain, learned) for plain, learned in zip(*outcomes, strict=True))
+
+
+# ---- a bound on the gradient
+
+
+def of_norm_5_and_10(params):
+    tasks = torch.tensor([[3.0], [6.0]]), torch.tensor([[4.0], [8.0]])
+    return {"weight": params["weight"] * tasks[0], "bias": params["bias"] * tasks[1]}, "evidence"
+
+
+def test_a_long_gradient_is_drawn_in_and_a_short_one_stays():
+    ones = {"weight": torch.ones(2, 1), "bias": torch.ones(2, 1)}
+    grads, evidence = bounded(of_norm_5_and_10, 5.0, n_axes=1)(ones)
+    assert grads["weight"].tolist() == [[3.0], [3.0]] and grads["bias"].tolist() == [[4.0], [4.0]]
+    assert evidence == "evidence"
+
+
+def test_the_bound_is_of_one_task_if_there_is_no_axis_of_tasks():
+    ones = {"weight": torch.ones(2, 1), "bias": torch.ones(2, 1)}
+    whole = (5.0**2 + 10.0**2) ** 0.5
+    grads, _ = bounded(of_norm_5_and_10, 1.0, n_axes=0)(ones)
+    torch.testing.assert_close(grads["weight"], torch.tensor([[3.0], [6.0]]) / whole)
+
+
+def test_the_factor_of_a_bound_is_a_constant_in_the_outer_derivative():
+    params = {
+        name: torch.ones(shape, requires_grad=True) for name, shape in (("weight", (2, 1)), ("bias", (2, 1)))
+    }
+    grads, _ = bounded(of_norm_5_and_10, 5.0, n_axes=1)(params)
+    sum(g.sum() for g in grads.values()).backward()
+    assert params["weight"].grad.tolist() == [[3.0], [3.0]] and params["bias"].grad.tolist() == [[4.0], [4.0]]

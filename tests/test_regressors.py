@@ -215,6 +215,17 @@ def test_steps_of_a_linear_regressor_are_a_contraction(n_steps):
     assert_close(reg.predict(X_query), level + scale * standard(X_query) @ theta, 1e-5)
 
 
+@pytest.mark.parametrize("strategy", ["batched", "vmap"])
+def test_adapting_with_steps_far_too_large_stays_finite(strategy):
+    X = np.linspace(-1, 1, 12)[:, None]
+    tasks = [(X, a * X[:, 0]) for a in (1.0, -1.0, 2.0, 3.0)]
+    steps = {"inner_lr": 5.0, "learn_inner_lr": False, "inner_steps": 1, "adapt_steps": 60, "max_iter": 1}
+    reg = TMAMLRegressor(hidden_layer_sizes=(), **steps, strategy=strategy, random_state=0).fit(tasks)
+    assert np.isfinite(reg.adapt(*tasks[0]).predict(X)).all()
+    reg.net_.module_.largest_gradient = None  # it is the bound that keeps it so
+    assert not np.isfinite(reg.adapt(*tasks[0]).predict(X)).all()
+
+
 @each_regressor
 def test_score_is_the_mean_r2_of_the_rows_beside_the_support_set(regressor):
     reg = regressor(**QUICK | {"max_iter": 30}, n_shot=5).fit(RAGGED)

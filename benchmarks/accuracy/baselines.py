@@ -256,7 +256,7 @@ BASELINES = [
         "local Gaussian process",
         REGRESSION,
         local(GaussianProcessRegressor(optimizer=None, normalize_y=True)),
-        {"kernel": [RBF(1), RBF(0.3), RBF(3)], "alpha": [0.1, 0.01, 1]},
+        {"kernel": [RBF(1), RBF(1.5), RBF(0.3), RBF(3)], "alpha": [0.1, 0.01, 0.003, 0.001, 1]},
         views="dense",
     ),
     Baseline("local random forest", REGRESSION, local(FOREST_R), LEAF, seeded=True, views="dense"),

@@ -16,12 +16,17 @@ ESTIMATORS = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A meta-trained estimator with parameters of its own, and the kinds of study that it is for."""
+    """A meta-trained estimator with parameters of its own, and the kinds of study that it is for.
+
+    A ``tuned`` one is chosen from the study's grid, as baselines are from theirs. The others are the
+    study's settings with one thing changed, so that it can be seen what that does.
+    """
 
     name: str
     algorithm: str
     params: dict = field(default_factory=dict)
     kinds: tuple = ("shared", "per_task", "regression")
+    tuned: bool = False
     is_ours = True
     code = code_version(*LEARNERS, *SCORING)
 
@@ -32,7 +37,7 @@ class Variant:
     def candidates(self, study):
         """The parameters to choose from on meta-validation; what makes the variant is fixed."""
         base = {"features": study.features, **study.settings}
-        return [base | chosen | self.params for chosen in study.grid]
+        return [base | chosen | self.params for chosen in (study.grid if self.tuned else ({},))]
 
     def n_seeds(self, study):
         """Seeds of the training."""
@@ -63,6 +68,8 @@ CLASSES = "shared", "per_task"
 VARIANTS = [
     Variant("TMAML", "TMAML"),
     Variant("TAML", "TAML"),
+    Variant("TMAML, tuned", "TMAML", tuned=True),
+    Variant("TAML, tuned", "TAML", tuned=True),
     Variant("TMAML, first order", "TMAML", {"meta_gradient": "first_order"}),
     Variant("TAML, first order", "TAML", {"meta_gradient": "first_order"}),
     Variant("TMAML, Reptile", "TMAML", {"meta_gradient": "reptile"}),
@@ -71,6 +78,8 @@ VARIANTS = [
     Variant("TMAML, input noise", "TMAML", {"augment": GaussianNoise(0.5)}),
     Variant("TAML, input noise", "TAML", {"augment": GaussianNoise(0.5)}),
     Variant("TMAML, averaged", "TMAML", {"average": 0.99}),
+    Variant("TMAML, weight decay", "TMAML", {"optimizer": "adamw", "optimizer__weight_decay": 0.1}),
+    Variant("TMAML, 10 steps to adapt", "TMAML", {"adapt_steps": 10}),
     Variant("TMAML, pretrained", "TMAML", {"pretrain_iter": 300}),
     Variant("TMAML, entropy", "TMAML", {"task_regularizer": "entropy"}, CLASSES),
     Variant("TMAML, Theil", "TMAML", {"task_regularizer": "theil"}),

@@ -9,7 +9,7 @@ from torch import nn
 
 from skmeta.backbones import BATCH_NORMS
 from skmeta.engine.networks import MLPNetwork, ModuleNetwork
-from skmeta.inner_loop import GradientDescent, LearnedUpdate, gradient_of_parts, inner_loop
+from skmeta.inner_loop import GradientDescent, LearnedUpdate, bounded, gradient_of_parts, inner_loop
 from skmeta.meta_models import BasisMetaModel
 
 # One part, for a support set that is in memory at once.
@@ -35,6 +35,8 @@ class MetaLearner(nn.Module):
         As in the estimators.
     keep_initial : bool
         Also return the outputs before adaptation, which a regularizer needs.
+    largest_gradient : float or None
+        Norm that a gradient of the inner loop is drawn in to.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class MetaLearner(nn.Module):
         meta_gradient="second_order",
         strategy="auto",
         keep_initial=False,
+        largest_gradient=None,
     ):
         super().__init__()
         self.backbone, self.head, self.loss = backbone, head, loss
@@ -60,6 +63,7 @@ class MetaLearner(nn.Module):
         self.meta_model, self.meta_model_lr = meta_model, meta_model_lr
         self.inner_steps, self.adapt_steps = inner_steps, adapt_steps
         self.meta_gradient, self.strategy, self.keep_initial = meta_gradient, strategy, keep_initial
+        self.largest_gradient = largest_gradient
         log_lr = torch.full((len(self.adapted),), float(inner_lr)).log()
         self.log_inner_lr = nn.Parameter(log_lr, requires_grad=learn_inner_lr)
 
@@ -201,9 +205,12 @@ class MetaLearner(nn.Module):
             total = support_weight[:].sum()
             shares = [support_weight[part].sum() / total for part in parts]
             gradient = gradient_of_parts(list(zip(shares, gradients, strict=True)))
+        n_axes = support_weight[:].ndim - 1
+        if self.largest_gradient is not None:
+            gradient = bounded(gradient, self.largest_gradient, n_axes)
         changing = {name: start[name] for name in self.adapted}
         first_order = self.meta_gradient != "second_order"
-        rule = self._rule(changing, class_mask, n_axes=support_weight[:].ndim - 1)
+        rule = self._rule(changing, class_mask, n_axes)
         return start | inner_loop(gradient, changing, rule, n_steps, first_order=first_order)
 
     def _rule(self, params, class_mask, n_axes):

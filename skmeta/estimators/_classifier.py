@@ -40,7 +40,7 @@ class ClassPlan:
     loss = staticmethod(losses.cross_entropy)
     score = staticmethod(losses.accuracy)
     default_module = MLP
-    scaler = spread = gradient_clip = None
+    scaler = spread = gradient_clip = largest_inner_gradient = None
 
     @property
     def targets(self):

@@ -25,10 +25,11 @@ class TMAMLClassifier(MetaClassifier):
         as a pretrained network without its last layer, is copied; its frozen parameters stay frozen.
     hidden_layer_sizes : tuple of int, default=(64, 64)
         Widths of the MLP.
-    head : {"auto", "linear", "tied", "prototype"}, default="auto"
+    head : {"auto", "linear", "tied", "prototype", "cosine"}, default="auto"
         How the last layer of a task starts. ``"linear"``: a learned row for each class of the shared
         label space. ``"tied"``: one learned row for all classes. ``"prototype"``: from the class means
-        of the support set. ``"auto"``: linear for a shared label space, else prototype.
+        of the support set, the nearest by distance. ``"cosine"``: from them, the nearest by angle.
+        ``"auto"``: linear for a shared label space, else prototype.
     label_space : {"auto", "shared", "per_task"}, default="auto"
         Whether a label means the same in every task. ``"auto"``: shared if some task holds every class
         that occurs; of flat ``X, y``, if there are at most ``n_way`` classes.
@@ -231,7 +232,8 @@ class TMAMLRegressor(MetaRegressor):
     a task's level and scale are estimated from its support set and what the tasks of ``fit`` have in
     common, so that tasks may be alike, or differ by factors of a million, without a parameter to set.
     Without a ``module``, features are standardised too, by their means and deviations in ``fit``. Outer
-    gradients are clipped to a norm of 1, which ``callbacks__clip_gradient__gradient_clip_value`` changes.
+    gradients are clipped to a norm of 1, which ``callbacks__clip_gradient__gradient_clip_value`` changes,
+    those of the inner loop to a norm of 30.
 
     Parameters
     ----------

@@ -76,6 +76,7 @@ def make_net(estimator, input_shape, plan, device):
         meta_gradient=estimator.meta_gradient,
         strategy=estimator.strategy,
         keep_initial=estimator.task_regularizer is not None,
+        largest_gradient=plan.largest_inner_gradient,
     )
     return engine.make_net(
         learner,
