@@ -214,7 +214,7 @@ def test_the_page_tells_whether_a_goal_is_met(store):
     assert met(Goal(beat_baselines=True)) == "**no**"
     study = replace(TINY, n_seeds=2, goal=Goal(at_least=1.01))
     assert "not finished" in report.page([study], store)
-    assert "Not finished: TMAML." in report.page([study], store)
+    assert "Not finished: TMAML, tuned." in report.page([study], store)
 
 
 def test_differences_are_paired(store):
