@@ -6,6 +6,7 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +44,22 @@ def test_new_scanner(tmp_path, capsys):
     table = capsys.readouterr().out
     assert re.search(r"TAML +0\.\d{3} ± 0\.\d{3}", table)
     assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_task_losses(tmp_path, capsys):
+    example = runpy.run_path(str(ROOT / "examples" / "plot_task_losses.py"))
+    example["main"](n_train=4, max_iter=2, seeds=(0,), figure=tmp_path / "figure.png")
+    table = capsys.readouterr().out
+    rows = re.findall(r"^(.{22}) +(\d\.\d{3}) +(\d\.\d{3}) +(\d\.\d{3}) +(\d\.\d{3}) +0\.\d{3}$", table, re.M)
+    assert [name.strip() for name, *_ in rows] == [str(r).replace("_", " ") for r in example["REGULARIZERS"]]
+    before, _, after, _ = zip(*(row[1:] for row in rows), strict=True)
+    assert all(float(b) > float(a) for b, a in zip(before, after, strict=True))
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_spread_is_that_of_the_losses_in_units_of_their_mean():
+    spread = runpy.run_path(str(ROOT / "examples" / "plot_task_losses.py"))["spread"]
+    assert spread(np.array([1.0, 3.0])) == spread(np.array([2.0, 6.0])) == 0.5
 
 
 @pytest.mark.skipif(not (DATA / "omniglot").exists(), reason="needs a local copy of Omniglot")

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.special import softmax
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.pipeline import make_pipeline
 
-from skmeta import TMAMLClassifier, adapt
+from skmeta import TMAMLClassifier, WeightedFeatures, adapt
 from skmeta.estimators import _inference
 
 DATA = Path(os.environ.get("SKMETA_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -54,6 +56,17 @@ def test_rows_are_made_dense_a_part_at_a_time(monkeypatch):
     assert max(n_dense) == 10 and sum(n_dense) == len(TEXTS)
 
 
+def test_untrained_feature_weights_with_a_cosine_head_are_nearest_prototypes_by_angle():
+    X = TfidfVectorizer().fit_transform(TEXTS)
+    some = np.arange(len(TEXTS)) % 4 == 0
+    text = {"head": "cosine", "label_space": "per_task", "adapt_params": "head", "adapt_steps": 0}
+    clf = TMAMLClassifier(WeightedFeatures, **text, **QUICK | {"outer_lr": 1e-12, "n_way": 3}).fit(X, INTENTS)
+    clf.adapt(X[some], INTENTS[some])
+    means = [np.asarray(X[some & (intent == INTENTS)].mean(0))[0] for intent in clf.classes_]
+    expected = cosine_similarity(X, np.array(means))
+    np.testing.assert_allclose(clf.predict_proba(X), softmax(10 * expected, axis=1), rtol=1e-4)
+
+
 MEMORY = """
 import gzip, json, sys
 from pathlib import Path
@@ -61,7 +74,7 @@ import numpy as np, torch
 torch.set_num_threads(1)
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
-from skmeta import TMAMLClassifier, adapt
+from skmeta import TMAMLClassifier, WeightedFeatures, adapt
 
 kind, path = sys.argv[1:]
 parts = json.loads(gzip.open(path).read())
