@@ -36,13 +36,12 @@ def main(n_train=80, max_iter="auto", weight=1.0, seeds=SEEDS, figure=FIGURE):
             task_regularizer=regularizer, regularizer_weight=weight, n_shot=N_SHOT, max_iter=max_iter
         )
         fitted = [copy.copy(clf).set_params(random_state=seed).fit(scanners.train) for seed in seeds]
-        before, after, accuracy = np.mean([task_losses(one, scanners.test) for one in fitted], 0)
+        of_seeds = np.array([task_losses(one, scanners.test) for one in fitted])
         name = str(regularizer).replace("_", " ")
-        results[name] = before, after
-        print(
-            f"{name:22}{before.mean():>13.3f}{spread(before):>8.3f}"
-            f"{after.mean():>12.3f}{spread(after):>8.3f}{accuracy.mean():>10.3f}"
-        )
+        results[name] = of_seeds[0, :2]
+        before, after, accuracy = of_seeds.mean((0, 2))
+        uneven = spread(of_seeds[:, :2]).mean(0)
+        print(f"{name:22}{before:>13.3f}{uneven[0]:>8.3f}{after:>12.3f}{uneven[1]:>8.3f}{accuracy:>10.3f}")
     draw(results, figure)
     print(f"\nDrawn: {figure}")
 
@@ -61,11 +60,11 @@ def task_losses(clf, tasks):
 
 def spread(losses):
     """Standard deviation of the losses over the tasks, in units of their mean."""
-    return losses.std() / losses.mean()
+    return losses.std(-1) / losses.mean(-1)
 
 
 def draw(results, path):
-    """The loss of each new scanner in units of their mean, before and after adaptation."""
+    """The loss of each new scanner in units of their mean, before and after adaptation, of the first seed."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -19,8 +19,8 @@ class GaussianNoise:
     ----------
     scale : float
         Standard deviation of the noise, in units of the feature's own: its standard deviation over all
-        rows of the meta-batch, of all tasks, since one task has too few rows to tell. A constant feature
-        stays as it is.
+        rows of the meta-batch, of all tasks, since one task has too few rows to tell. Rows that fill up
+        smaller tasks count too. A constant feature stays as it is.
 
     Examples
     --------

@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+# No root or quotient of less than this.
+TINY = 1e-12
 BATCH_NORMS = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
 
@@ -80,7 +82,7 @@ class WeightedFeatures(nn.Module):
     --------
     >>> import torch
     >>> WeightedFeatures(2)(torch.tensor([[3.0, 4.0]]))
-    tensor([[3., 4.]], grad_fn=<MulBackward0>)
+    tensor([[3., 4.]], grad_fn=<DivBackward0>)
     """
 
     def __init__(self, in_features, length=5.0):
@@ -89,7 +91,9 @@ class WeightedFeatures(nn.Module):
         self.log_weight = nn.Parameter(torch.zeros(in_features))
 
     def forward(self, x):
-        return self.length * nn.functional.normalize(x * self.log_weight.exp(), dim=-1)
+        x = x * self.log_weight.exp()
+        # No root of zero, of a row without terms: its second derivative is not finite.
+        return self.length * x / x.square().sum(-1, keepdim=True).clamp_min(TINY).sqrt()
 
 
 class Conv4(nn.Module):

@@ -75,3 +75,12 @@ def test_weighted_features_by_hand():
         backbone.log_weight.copy_(torch.tensor([0.0, 2.0, 0.0]).log1p())
         rows = backbone(torch.tensor([[4.0, 1.0, 0.0], [0.0, 0.0, 0.0]]))
     assert rows.tolist() == [[8.0, 6.0, 0.0], [0.0, 0.0, 0.0]]
+
+
+def test_weighted_features_of_a_row_of_zeros_have_finite_second_derivatives():
+    backbone = WeightedFeatures(3).double()
+    x = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    loss = backbone(x).sin().sum()
+    (first,) = torch.autograd.grad(loss, [backbone.log_weight], create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), [backbone.log_weight])
+    assert first.any() and first.isfinite().all() and second.isfinite().all()

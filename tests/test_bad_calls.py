@@ -431,7 +431,7 @@ BAD = [
         {"task_regularizer": "entropy"}),
     Bad("head: linear for per-task labels", CLS, lambda m: m.fit(PER_TASK), ValueError,
         "head='linear' has one row for each class of a shared label space, but label_space is per_task here.",
-        "Use head='tied' or 'prototype', or label_space='shared'.", {"head": "linear"}),
+        "Use head='tied', 'prototype' or 'cosine', or label_space='shared'.", {"head": "linear"}),
     Bad("head: tied and no inner step", ONE, lambda m: m.fit(PER_TASK), ValueError, "head='tied'",
         "meta_gradient='joint'", {"head": "tied", "meta_gradient": "joint"}),
     Bad("module: batch normalisation", ALL, fit, ValueError,

@@ -70,6 +70,20 @@ def test_the_meta_gradient_is_that_of_a_textbook_loop(order, learn_inner_lr, str
     assert_same(meta_gradient(learner, meta_batch()), (value, grads))
 
 
+@pytest.mark.parametrize("order", ["second_order", "first_order"])
+def test_a_bound_on_the_inner_gradient_is_each_tasks_own(order):
+    # The loop sees one task at a time, so it cannot take the norm of all.
+    bounded, plain = {"meta_gradient": order, "largest_gradient": 0.2}, {"meta_gradient": order}
+    batched, vmap, loop = (
+        meta_gradient(make_learner(**bounded, strategy=s), meta_batch()) for s in STRATEGIES
+    )
+    assert_same(batched, loop)
+    assert_same(vmap, loop)
+    assert (meta_gradient(make_learner(**plain), meta_batch())[0] - loop[0]).abs() > 1e-3
+    far = meta_gradient(make_learner(**plain | {"largest_gradient": 1e6}), meta_batch())
+    assert_same(far, meta_gradient(make_learner(**plain), meta_batch()))
+
+
 def test_first_and_second_order_differ():
     first, second = (make_learner(meta_gradient=order) for order in ("first_order", "second_order"))
     values, grads = zip(*(meta_gradient(learner, meta_batch()) for learner in (first, second)), strict=True)

@@ -208,6 +208,22 @@ def test_the_pooled_model_is_where_a_shared_label_space_starts():
     assert clf.score(*tasks[0]) > 0.95
 
 
+def test_ctrl_c_ends_the_fit_and_keeps_what_was_pretrained():
+    calls = []
+
+    def interrupted(X, generator):
+        calls.append(len(X))
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return X
+
+    stopped = TMAMLClassifier(**QUICK, pretrain_iter=10, augment=interrupted).fit(TASKS)
+    assert stopped.n_iter_ == 0 and stopped.loss_curve_ == []
+    whole = TMAMLClassifier(**STILL, pretrain_iter=5).fit(TASKS)
+    assert same(stopped, whole)
+    assert len(stopped.adapt(*TASKS[0]).predict(TASKS[0][0])) == len(TASKS[0][1])
+
+
 def test_augmentation_is_for_pretraining_too():
     plain, noisy = (
         TMAMLClassifier(**STILL, pretrain_iter=5, augment=augment).fit(TASKS)

@@ -9,6 +9,8 @@ from sklearn.base import clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
     GradientBoostingClassifier,
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
@@ -18,11 +20,12 @@ from sklearn.ensemble import (
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF
+from sklearn.gaussian_process.kernels import RBF, Matern
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import ParameterGrid
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import SplineTransformer
 from sklearn.svm import SVC, SVR
 
 from benchmarks.accuracy.finetuned import FineTunedMLP, PooledMLP
@@ -161,19 +164,24 @@ def prototypes_of(transformer):
 SHARED, PER_TASK, REGRESSION = ("shared",), ("per_task",), ("regression",)
 CLASSES = "shared", "per_task"
 
-WEIGHTS = {"weight": [20, 5, 100]}
+WEIGHTS = {"weight": [20, 5, 100, 500]}
 C = {"C": [1, 0.1, 10]}
-SVM = {"C": [1, 10], "kernel": ["rbf", "linear"]}
+SVM = {"C": [1, 10, 100, 1000], "kernel": ["rbf", "linear"]}
+POOLED_SVM = {"C": [10, 1, 100]}
 LEAF = {"min_samples_leaf": [1, 3]}
 RATE = {"learning_rate": [0.1, 0.3]}
 ALPHA = {"alpha": [10, 1, 100, 1000]}
 ERRORS = {"alpha": [1e6, 100, 10]}
 TUNING = {"n_steps": [20, 5, 100], "lr": [1e-3, 1e-2]}
-EPOCHS = {"n_steps": [0], "n_epochs": [20, 5]}
+MORE_TUNING = TUNING | {"n_epochs": [20, 60], "noise": [0, 0.5]}
+EPOCHS = {"n_steps": [0], "n_epochs": [20, 5, 60], "noise": [0, 0.5]}
+
+KERNELS = [RBF(1), RBF(0.3), RBF(3), *(Matern(s, nu=nu) for nu in (1.5, 2.5) for s in (1, 3, 10, 30))]
 
 LOGISTIC = LogisticRegression(max_iter=1000)
 FOREST = RandomForestClassifier(100)
 SMALL_FOREST = RandomForestClassifier(50)
+EXTRA_TREES = ExtraTreesClassifier(100)
 BOOSTING = HistGradientBoostingClassifier()
 SMALL_BOOSTING = HistGradientBoostingClassifier(max_iter=30)
 FOREST_R = RandomForestRegressor(100)
@@ -194,6 +202,7 @@ BASELINES = [
     Baseline("local logistic regression", CLASSES, local(LOGISTIC), {"C": [1, 0.1, 10, 100]}, views="all"),
     Baseline("local SVC", CLASSES, local(SVC()), SVM, views="all"),
     Baseline("local random forest", CLASSES, local(FOREST), LEAF, seeded=True),
+    Baseline("local extra trees", CLASSES, local(EXTRA_TREES), LEAF, seeded=True),
     Baseline(
         "local gradient boosting",
         CLASSES,
@@ -203,19 +212,25 @@ BASELINES = [
         slow=True,
     ),
     Baseline("pooled logistic regression", SHARED, pooled(LOGISTIC), C),
-    Baseline("pooled SVC", SHARED, pooled(SVC()), {"C": [1, 10]}),
+    Baseline("pooled SVC", SHARED, pooled(SVC()), POOLED_SVM),
     Baseline("pooled nearest neighbours", SHARED, pooled(KNeighborsClassifier()), {"n_neighbors": [5, 20]}),
     Baseline("pooled random forest", SHARED, pooled(FOREST), LEAF, seeded=True),
-    Baseline("pooled gradient boosting", SHARED, pooled(BOOSTING), RATE, seeded=True),
+    Baseline("pooled gradient boosting", SHARED, pooled(BOOSTING), RATE),
     Baseline("pooled MLP", SHARED, fine_tuned(), EPOCHS, seeded=True),
     Baseline("pooled + local logistic regression", SHARED, both(LOGISTIC), C | WEIGHTS, slow=True),
     Baseline(
         "pooled + local random forest", SHARED, both(SMALL_FOREST), LEAF | WEIGHTS, seeded=True, slow=True
     ),
     Baseline(
-        "pooled + local gradient boosting", SHARED, both(SMALL_BOOSTING), WEIGHTS, seeded=True, slow=True
+        "pooled + local extra trees",
+        SHARED,
+        both(ExtraTreesClassifier(50)),
+        LEAF | WEIGHTS,
+        seeded=True,
+        slow=True,
     ),
-    Baseline("fine-tuned pooled MLP", SHARED, fine_tuned(), TUNING, seeded=True),
+    Baseline("pooled + local gradient boosting", SHARED, both(SMALL_BOOSTING), WEIGHTS, slow=True),
+    Baseline("fine-tuned pooled MLP", SHARED, fine_tuned(), MORE_TUNING, seeded=True),
     Baseline(
         "fine-tuned pooled MLP, new last layer",
         PER_TASK,
@@ -256,7 +271,22 @@ BASELINES = [
         "local Gaussian process",
         REGRESSION,
         local(GaussianProcessRegressor(optimizer=None, normalize_y=True)),
-        {"kernel": [RBF(1), RBF(1.5), RBF(0.3), RBF(3)], "alpha": [0.1, 0.01, 0.003, 0.001, 1]},
+        {"kernel": KERNELS, "alpha": [1e-2, 1e-1, 1e-3, 1e-4, 1e-6]},
+        views="dense",
+    ),
+    Baseline(
+        "local linear splines",
+        REGRESSION,
+        local(make_pipeline(SplineTransformer(degree=1, knots="quantile", extrapolation="linear"), Ridge())),
+        {"splinetransformer__n_knots": [3, 5, 10], "ridge__alpha": [1e-1, 1e-2, 1e-4, 1e-6]},
+        views="dense",
+    ),
+    Baseline(
+        "local extra trees",
+        REGRESSION,
+        local(ExtraTreesRegressor(100)),
+        LEAF,
+        seeded=True,
         views="dense",
     ),
     Baseline("local random forest", REGRESSION, local(FOREST_R), LEAF, seeded=True, views="dense"),
@@ -269,12 +299,12 @@ BASELINES = [
         views="dense",
     ),
     Baseline("pooled ridge", REGRESSION, pooled(Ridge()), ALPHA),
-    Baseline("pooled SVR", REGRESSION, pooled(SVR()), {"C": [1, 10]}),
+    Baseline("pooled SVR", REGRESSION, pooled(SVR()), POOLED_SVM),
     Baseline(
         "pooled nearest neighbours", REGRESSION, pooled(KNeighborsRegressor()), {"n_neighbors": [5, 20, 50]}
     ),
     Baseline("pooled random forest", REGRESSION, pooled(FOREST_R), LEAF, seeded=True),
-    Baseline("pooled gradient boosting", REGRESSION, pooled(BOOSTING_R), RATE, seeded=True),
+    Baseline("pooled gradient boosting", REGRESSION, pooled(BOOSTING_R), RATE),
     Baseline("pooled MLP", REGRESSION, fine_tuned(regression=True), EPOCHS, seeded=True),
     Baseline("pooled + local ridge", REGRESSION, both(Ridge()), ALPHA | WEIGHTS),
     Baseline(
@@ -290,12 +320,11 @@ BASELINES = [
         REGRESSION,
         both(SMALL_BOOSTING_R),
         WEIGHTS,
-        seeded=True,
         slow=True,
     ),
     Baseline("pooled ridge, local errors", REGRESSION, corrected(Ridge()), ERRORS),
     Baseline("pooled random forest, local errors", REGRESSION, corrected(FOREST_R), ERRORS, seeded=True),
     Baseline("local mean, common slopes: ridge", REGRESSION, within(Ridge()), ALPHA),
     Baseline("local mean, common slopes: random forest", REGRESSION, within(FOREST_R), LEAF, seeded=True),
-    Baseline("fine-tuned pooled MLP", REGRESSION, fine_tuned(regression=True), TUNING, seeded=True),
+    Baseline("fine-tuned pooled MLP", REGRESSION, fine_tuned(regression=True), MORE_TUNING, seeded=True),
 ]

@@ -23,12 +23,14 @@ class PooledMLP(TransformerMixin, BaseEstimator):
     regression : bool
     hidden_layer_sizes : tuple of int
     n_epochs : int
+    noise : float
+        Standard deviation of what is added to the rows at each step, in units of each feature's own.
     random_state : int
     """
 
-    def __init__(self, regression=False, hidden_layer_sizes=(128, 128), n_epochs=20, random_state=0):
+    def __init__(self, regression=False, hidden_layer_sizes=(128, 128), n_epochs=20, noise=0, random_state=0):
         self.regression, self.hidden_layer_sizes = regression, hidden_layer_sizes
-        self.n_epochs, self.random_state = n_epochs, random_state
+        self.n_epochs, self.noise, self.random_state = n_epochs, noise, random_state
 
     def fit(self, X, y):
         """Train on pooled rows."""
@@ -42,7 +44,9 @@ class PooledMLP(TransformerMixin, BaseEstimator):
             rows, targets = as_tensor(X), self.encode(y, self.classes_)
             n_batches = -(-len(rows) // BATCH)
             batches = (b for _ in range(self.n_epochs) for b in torch.randperm(len(rows)).chunk(n_batches))
-            descend(self.network_, ((rows[b], targets[b]) for b in batches), lr=1e-3, weight_decay=1e-2)
+            scale = self.noise * rows.std(0)
+            pairs = ((rows[b] + scale * torch.randn(len(b), rows.shape[1]), targets[b]) for b in batches)
+            descend(self.network_, pairs, lr=1e-3, weight_decay=1e-2)
         return self
 
     def transform(self, X):

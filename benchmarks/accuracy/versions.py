@@ -21,7 +21,11 @@ SCORING = [
         "model_selection/_metrics.py",
     )
 ]
-BASELINES = [HERE / file for file in ("baselines.py", "pooled.py", "finetuned.py")]
+BASELINES = [
+    *(HERE / file for file in ("baselines.py", "pooled.py", "finetuned.py")),
+    SKMETA / "backbones.py",
+]
+DATA_SETS = sorted((SKMETA / "datasets").glob("*.py"))
 LEARNERS = [
     HERE / "training.py",
     *(file for file in sorted(SKMETA.rglob("*.py")) if "datasets" not in file.parts),

@@ -21,6 +21,11 @@ def pretrain(learner, source, size):
     source : EpisodeSource
         Its targets are class numbers or values of all rows together; its ``steps`` are the steps.
     size : int
+
+    Returns
+    -------
+    bool
+        Whether Ctrl-C ended it early; what was learned is kept.
     """
     learner.train()
     layer = learner.head
@@ -30,13 +35,19 @@ def pretrain(learner, source, size):
     optimizer = torch.optim.Adam(learned, LEARNING_RATE)
     with restored_threads():
         choose_threads(learner, size * source.sampler.n_rows)
-        for step in source.steps:
-            x, y, weight = _rows(*source.meta_batch(step, size))
-            outputs = torch.nn.functional.linear(learner.backbone(x).flatten(1), layer.weight, layer.bias)
+        try:
+            for step in source.steps:
+                x, y, weight = _rows(*source.meta_batch(step, size))
+                features = learner.backbone(x).flatten(1)
+                outputs = torch.nn.functional.linear(features, layer.weight, layer.bias)
+                optimizer.zero_grad()
+                learner.loss(outputs, y, weight).backward()
+                optimizer.step()
+        except KeyboardInterrupt:
+            return True
+        finally:
             optimizer.zero_grad()
-            learner.loss(outputs, y, weight).backward()
-            optimizer.step()
-    optimizer.zero_grad()
+    return False
 
 
 def _new_layer(learner, source, size):

@@ -174,8 +174,8 @@ class MetaEstimator(BaseEstimator):
             steps = range(first, first + self._n_steps(plan))
             training, validation = make_sources(self, tasks, plan, seed, device, steps)
             with restored_threads():
-                if self.pretrain_iter and not resume:
-                    pretrain(self, net, training, plan.pooled_targets)
+                if self.pretrain_iter and not resume and pretrain(self, net, training, plan.pooled_targets):
+                    training.steps = range(0)  # Ctrl-C: no further
                 settle(net, training.meta_batch(first, self.meta_batch_size))
                 choose_threads(net.module_, self.meta_batch_size * training.sampler.n_rows)
                 train(net, training, validation)

@@ -136,7 +136,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         if head == "linear" and not shared:
             raise ValueError(
                 "head='linear' has one row for each class of a shared label space, but label_space is "
-                "per_task here. Use head='tied' or 'prototype', or label_space='shared'."
+                "per_task here. Use head='tied', 'prototype' or 'cosine', or label_space='shared'."
             )
         if head == "tied" and self.meta_gradient == "joint":
             raise ValueError(

@@ -117,7 +117,7 @@ def make_sources(estimator, tasks, plan, seed, device, steps):
 
 
 def pretrain(estimator, net, training, targets):
-    """Train the backbone on the meta-batches of ``training``, with the ``targets`` of all rows together."""
+    """Train the backbone on meta-batches with the ``targets`` of all rows; whether Ctrl-C ended it."""
     source = engine.EpisodeSource(
         training.rows,
         targets,
@@ -126,7 +126,7 @@ def pretrain(estimator, net, training, targets):
         range(estimator.pretrain_iter),
         augment=estimator.augment,
     )
-    engine.pretrain(net.module_, source, estimator.meta_batch_size)
+    return engine.pretrain(net.module_, source, estimator.meta_batch_size)
 
 
 def _samplers(estimator, tasks, plan, seed):

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.accuracy.data import omniglot, parkinsons, scanners, text, wisdm
-from benchmarks.accuracy.versions import code_version
+from benchmarks.accuracy.versions import DATA_SETS, code_version
 
 
 class Source(NamedTuple):
@@ -78,7 +78,7 @@ def missing_files(name):
 def data_version(name):
     """Checksum of a data set's files and of the code that makes tasks of them."""
     source = SOURCES[name]
-    digest = hashlib.sha256(code_version(Path(inspect.getfile(source.module))).encode())
+    digest = hashlib.sha256(code_version(Path(inspect.getfile(source.module)), *DATA_SETS).encode())
     for file in source.files:
         digest.update((folder() / file).read_bytes())
     return digest.hexdigest()[:16]
