@@ -160,8 +160,8 @@ PARKINSONS_GRID = (
 
 OVERLAP = """\
 The settings were found on meta-validation classes of CLINC150's split 1 alone. The splits share classes: of
-a split's meta-test classes, most are also meta-validation or meta-test classes of another. The intervals, which
-take the splits for independent, are too narrow."""
+a split's meta-test classes, most are also meta-validation or meta-test classes of another. The intervals,
+which take the splits for independent, are too narrow."""
 
 TEXT = {
     "module": WeightedFeatures,
