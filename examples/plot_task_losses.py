@@ -74,17 +74,12 @@ def draw(results, path):
     for axis, which, title in zip(axes, (0, 1), ("before adaptation", "after adaptation"), strict=True):
         shares = [losses[which] / losses[which].mean() for losses in results.values()]
         axis.boxplot(shares, showfliers=False, medianprops={"color": "tab:blue"})
-        for i, share in enumerate(shares):
+        for i, (losses, share) in enumerate(zip(results.values(), shares, strict=True)):
             jitter = np.random.default_rng(0).uniform(-0.12, 0.12, len(share))
             axis.scatter(i + 1 + jitter, share, s=12, alpha=0.5, color="tab:blue")
-            axis.annotate(
-                f"spread {share.std():.2f}",
-                (i + 1, share.max()),
-                (0, 5),
-                textcoords="offset points",
-                ha="center",
-            )
-        axis.margins(y=0.15)
+            words = f"mean {losses[which].mean():.2f}\nspread {share.std():.2f}"
+            axis.annotate(words, (i + 1, share.max()), (0, 5), textcoords="offset points", ha="center")
+        axis.margins(y=0.2)
         axis.set_ylabel("loss / mean loss")
         axis.set_title(f"Losses of 40 new scanners {title}")
         axis.grid(axis="y", alpha=0.3)

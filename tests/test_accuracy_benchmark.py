@@ -14,7 +14,7 @@ from benchmarks.accuracy.clock import Clock, OutOfTime
 from benchmarks.accuracy.results import best_of, is_met, results_of
 from benchmarks.accuracy.run import methods_of, trial
 from benchmarks.accuracy.store import Store
-from benchmarks.accuracy.studies import STUDIES, Goal, Training
+from benchmarks.accuracy.studies import STUDIES, Goal, Training, for_both
 from benchmarks.accuracy.training import train
 from benchmarks.accuracy.variants import VARIANTS
 from skmeta import evaluate
@@ -27,7 +27,7 @@ TINY = replace(
     protocol=replace(STUDIES[0].protocol, n_episodes=4, n_looked_at=4),
     training=Training(steps=4, chunk=2),
     variants=("TMAML, tuned",),
-    grid=({}, {"inner_lr": 0.2}),
+    grid=for_both({}, {"inner_lr": 0.2}),
     final=True,
 )
 LOCAL = next(b for b in BASELINES if b.name == "local logistic regression")
@@ -81,7 +81,7 @@ def test_a_second_run_computes_nothing(store, monkeypatch):
 
 def test_a_changed_configuration_recomputes_only_itself(store):
     compute(store)
-    changed = replace(TINY, grid=({}, {"inner_lr": 0.3}))
+    changed = replace(TINY, grid=for_both({}, {"inner_lr": 0.3}))
     lines = compute(store, changed)
     assert lines and all("TMAML" in line for line in lines)
     assert sum("meta-validation" in line for line in lines) == 1

@@ -10,6 +10,11 @@ from skmeta.estimators import TAMLClassifier, TMAMLClassifier
 CLASS_SPLITS = 1, 2, 3, 4, 5
 
 
+def for_both(*candidates):
+    """The same candidates for TMAML and TAML."""
+    return {"TMAML": candidates, "TAML": candidates}
+
+
 @dataclass(frozen=True)
 class Protocol:
     """Which episodes are scored: ``n_looked_at`` of meta-validation, ``n_episodes`` of meta-test."""
@@ -66,8 +71,8 @@ class Study:
         Those of the baselines, which choose among them where that may pay.
     settings : dict
         Parameters of skmeta's estimators in this study.
-    grid : tuple of dict
-        Of these, one is chosen on meta-validation for each *tuned* method of skmeta.
+    grid : dict of str to tuple of dict
+        For each algorithm: of these, one is chosen on meta-validation for its *tuned* method.
     variants : tuple of str or None
         Those of skmeta's methods that are run; None for all.
     n_seeds : int
@@ -94,7 +99,7 @@ class Study:
     views: tuple = ("rows",)
     sparse_views: tuple = ()
     settings: dict = field(default_factory=dict)
-    grid: tuple = ({},)
+    grid: dict = field(default_factory=lambda: for_both({}))
     variants: tuple | None = None
     training: Training = field(default_factory=Training)
     n_seeds: int = 3
@@ -126,7 +131,7 @@ class Study:
             splits=self.splits[:1],
             views=self.views[:1],
             sparse_views=(),
-            grid=self.grid[:1],
+            grid={algorithm: candidates[:1] for algorithm, candidates in self.grid.items()},
             variants=("TMAML", "TAML"),
             n_seeds=1,
             brief=True,
@@ -140,23 +145,30 @@ AVERAGED = {"average": 0.99}
 NOISE = {"augment": GaussianNoise(0.5), **AVERAGED}
 DECAY = {"optimizer": "adamw", "optimizer__weight_decay": 0.1}
 
-SCANNERS_GRID = (
+SCANNERS_GRID = for_both(
     AVERAGED,
     AVERAGED | {"adapt_steps": 10},
     AVERAGED | {"hidden_layer_sizes": (128, 128)},
 )
 # Eighteen users are soon learned by heart, which noise, decay and the users' own steps work against.
-WISDM_GRID = (
+WISDM_GRID = for_both(
     NOISE,
     NOISE | {"adapt_steps": 20},
     NOISE | DECAY | {"adapt_steps": 20},
     NOISE | {"adapt_steps": 20, "inner_steps": 10},
 )
-# To follow a curve over time takes more steps than to tell classes apart.
-PARKINSONS_GRID = (
-    NOISE,
-    AVERAGED | {"features": "time", "inner_steps": 10},
-)
+# A curve without noise is followed the better the more steps a patient is given; TAML's meta-model knows only
+# those that it was trained with.
+CURVES = AVERAGED | {"features": "time", "inner_steps": 10}
+PARKINSONS_GRID = {
+    "TMAML": (
+        NOISE,
+        CURVES | {"adapt_steps": 100},
+        CURVES | {"inner_steps": 20, "adapt_steps": 300},
+        CURVES | {"inner_steps": 20, "adapt_steps": 1000},
+    ),
+    "TAML": (NOISE, CURVES, CURVES | {"adapt_steps": 20}),
+}
 
 OVERLAP = """\
 The settings were found on meta-validation classes of CLINC150's split 1 alone. The splits share classes: of

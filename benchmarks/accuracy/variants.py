@@ -37,7 +37,9 @@ class Variant:
     def candidates(self, study):
         """The parameters to choose from on meta-validation; what makes the variant is fixed."""
         base = {"features": study.features, **study.settings}
-        return [base | chosen | self.params for chosen in (study.grid if self.tuned else ({},))]
+        return [
+            base | chosen | self.params for chosen in (study.grid[self.algorithm] if self.tuned else ({},))
+        ]
 
     def n_seeds(self, study):
         """Seeds of the training."""
