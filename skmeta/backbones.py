@@ -82,7 +82,7 @@ class WeightedFeatures(nn.Module):
     --------
     >>> import torch
     >>> WeightedFeatures(2)(torch.tensor([[3.0, 4.0]]))
-    tensor([[3., 4.]], grad_fn=<DivBackward0>)
+    tensor([[3., 4.]], grad_fn=<MulBackward0>)
     """
 
     def __init__(self, in_features, length=5.0):
@@ -91,9 +91,13 @@ class WeightedFeatures(nn.Module):
         self.log_weight = nn.Parameter(torch.zeros(in_features))
 
     def forward(self, x):
-        x = x * self.log_weight.exp()
-        # No root of zero, of a row without terms: its second derivative is not finite.
-        return self.length * x / x.square().sum(-1, keepdim=True).clamp_min(TINY).sqrt()
+        return self.length * unit_length(x * self.log_weight.exp())
+
+
+def unit_length(rows):
+    """Rows over their Euclidean lengths; what is shorter than a millionth, such as zero, stays about zero."""
+    # No root of zero: its second derivative is not finite.
+    return rows / rows.square().sum(-1, keepdim=True).clamp_min(TINY).sqrt()
 
 
 class Conv4(nn.Module):
