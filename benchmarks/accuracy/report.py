@@ -33,8 +33,6 @@ PUBLISHED = """\
 Published, in %: {}. These papers train 60,000 steps or more on GPUs; MAML, FOMAML and, where not said
 otherwise, Reptile are transductive, which is easier."""
 
-MARKS = {True: "yes", False: "**no**", None: "not finished"}
-
 
 def page(studies, store):
     """The goals, then a table for each study that has a result."""
@@ -60,11 +58,18 @@ def _goals(found):
                 "" if ours is None else _figure(ours.summary(), study),
                 "" if hardest is None else f"{hardest.method.name}, {_figure(hardest.summary(), study)}",
                 _difference(ours, hardest, study),
-                MARKS[is_met(study.goal, ours, results)],
+                _mark(study, ours, results),
             )
         )
     header = "data", "goal", "best of skmeta", "figure", "best baseline", "difference", "met"
     return _table(header, lines)
+
+
+def _mark(study, ours, results):
+    if ours is None:
+        return "not finished"
+    mark = "yes" if is_met(study.goal, ours, results) else "**no**"
+    return f"{mark}, of what is finished" if None in results.values() else mark
 
 
 def _section(study, results):
@@ -94,9 +99,9 @@ def _section(study, results):
 
 def _line(study, ours, result):
     name = f"**{result.method.name}**" if result.method.is_ours else result.method.name
-    spread = f"{_scaled(result.by_seed.std(ddof=1), study):.2f}" if len(result.by_seed) > 1 else ""
+    spread = _number(_scaled(result.by_seed.std(ddof=1), study), study) if len(result.by_seed) > 1 else ""
     difference = "" if result is ours else _difference(ours, result, study)
-    validation = f"{_signed(result.validation, study):.2f}"
+    validation = _number(_signed(result.validation, study), study)
     minutes = f"{result.minutes:.1f}" if result.minutes >= 0.05 else ""
     ours_fixed = study.settings | {"features": study.features}
     chosen = _chosen(result.params, ours_fixed if result.method.is_ours else {}, study)
@@ -138,11 +143,18 @@ def _difference(ours, other, study):
     if ours is None or other is None:
         return ""
     summary = ours.minus(other)
-    return f"{_scaled(summary.mean, study):+.2f} ± {_scaled(half_width(summary), study):.2f}"
+    mean, half = (_scaled(value, study) for value in (summary.mean, half_width(summary)))
+    return f"{_number(mean, study, '+')} ± {_number(half, study)}"
 
 
 def _figure(summary, study):
-    return f"{_signed(summary.mean, study):.2f} ± {_scaled(half_width(summary), study):.2f}"
+    mean, half = _signed(summary.mean, study), _scaled(half_width(summary), study)
+    return f"{_number(mean, study)} ± {_number(half, study)}"
+
+
+def _number(value, study, sign=""):
+    # Errors of a tenth of a point are told apart.
+    return f"{value:{sign}.{3 if study.regression else 2}f}"
 
 
 def _signed(score, study):
