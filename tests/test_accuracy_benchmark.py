@@ -218,7 +218,10 @@ def test_the_page_tells_whether_a_goal_is_met(store):
 
 def test_a_goal_is_met_so_far_while_methods_are_missing(store):
     compute(store, methods=METHODS[:1])
-    assert "| yes, of what is finished |" in report.page([replace(TINY, goal=Goal(at_least=0.0))], store)
+    goals = Goal(at_least=0.0), Goal(at_least=0.0, beat_baselines=True)
+    marks = "yes, of what is finished", "not finished"
+    for goal, mark in zip(goals, marks, strict=True):
+        assert f"| {mark} |" in report.page([replace(TINY, goal=goal)], store)
 
 
 def test_differences_are_paired(store):

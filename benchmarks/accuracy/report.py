@@ -58,15 +58,15 @@ def _goals(found):
                 "" if ours is None else _figure(ours.summary(), study),
                 "" if hardest is None else f"{hardest.method.name}, {_figure(hardest.summary(), study)}",
                 _difference(ours, hardest, study),
-                _mark(study, ours, results),
+                _mark(study, ours, hardest, results),
             )
         )
     header = "data", "goal", "best of skmeta", "figure", "best baseline", "difference", "met"
     return _table(header, lines)
 
 
-def _mark(study, ours, results):
-    if ours is None:
+def _mark(study, ours, hardest, results):
+    if ours is None or (study.goal.beat_baselines and hardest is None):
         return "not finished"
     mark = "yes" if is_met(study.goal, ours, results) else "**no**"
     return f"{mark}, of what is finished" if None in results.values() else mark
