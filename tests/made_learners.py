@@ -7,7 +7,7 @@ from torch.utils.data import Dataset
 from skmeta.backbones import MLP
 from skmeta.engine import EpisodeSource, MetaLearner, make_net
 from skmeta.episodes import EpisodeSampler, Rows
-from skmeta.heads import LinearHead, PrototypeHead, TiedHead
+from skmeta.heads import CosineHead, LinearHead, PrototypeHead, TiedHead
 from skmeta.losses import OuterObjective, cross_entropy
 from skmeta.meta_models import BasisMetaModel
 
@@ -16,6 +16,7 @@ HEADS = {
     "linear": lambda n: LinearHead(n, N_WAY),
     "tied": TiedHead,
     "prototype": PrototypeHead,
+    "cosine": CosineHead,
 }
 
 

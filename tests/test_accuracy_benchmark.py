@@ -224,6 +224,11 @@ def test_a_goal_is_met_so_far_while_methods_are_missing(store):
         assert f"| {mark} |" in report.page([replace(TINY, goal=goal)], store)
 
 
+def test_the_page_tells_that_results_of_any_code_were_taken(store):
+    pages = [report.page([TINY], s) for s in (store, Store(store.folder, any_code=True))]
+    assert ["earlier versions of the code" in page for page in pages] == [False, True]
+
+
 def test_differences_are_paired(store):
     compute(store)
     results = results_of(TINY, store)

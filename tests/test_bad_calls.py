@@ -692,7 +692,7 @@ OUT_OF_RANGE = [
     ("verbose", "an int in [0, inf) or a bool", [-1, 0.5]),
     ("hidden_layer_sizes", "a tuple of ints in [1, inf)", [(0,), 64, (8, 2.5), None]),
     ("meta_model_lr", "a float in (0, inf)", [0, -1]),
-    ("head", "one of {'auto', 'linear', 'tied', 'prototype'}", ["mean", None, 1]),
+    ("head", "one of {'auto', 'linear', 'tied', 'prototype', 'cosine'}", ["mean", None, 1]),
     ("label_space", "one of {'auto', 'shared', 'per_task'}", ["per-task", None]),
     ("learn_inner_lr", "a bool", [1, None]),
     ("adapt_params", "one of {'all', 'head'} or a list of parameter-name patterns", ["body", [], [1], None]),

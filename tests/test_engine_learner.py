@@ -232,7 +232,13 @@ def without_padding(inputs, target, i):
 @pytest.mark.parametrize("with_meta_model", [False, True])
 @pytest.mark.parametrize(
     ("targets", "head"),
-    [("per task", "tied"), ("per task", "prototype"), ("shared", "linear"), ("values", "linear")],
+    [
+        ("per task", "tied"),
+        ("per task", "prototype"),
+        ("per task", "cosine"),
+        ("shared", "linear"),
+        ("values", "linear"),
+    ],
 )
 def test_a_padded_task_gives_the_numbers_of_the_task_alone(targets, head, with_meta_model, strategy):
     loss = squared_error if targets == "values" else cross_entropy

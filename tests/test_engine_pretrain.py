@@ -44,7 +44,7 @@ def pooled_source(kind):
     """Ragged tasks whose rows, without the task and the label that they hold, have pooled targets."""
     source = ragged_source("values" if kind == "regression" else "shared")
     task, label = torch.as_tensor(source.rows.X[:, :2]).long().unbind(1)
-    if kind in ("prototype", "tied"):
+    if kind in ("prototype", "cosine", "tied"):
         source.targets = 3 * task + label
     if kind == "regression":
         source.targets = source.targets.expand(-1, 3).float()
@@ -69,7 +69,7 @@ def plain_steps(backbone, layer, source, size, loss):
         optimizer.step()
 
 
-@pytest.mark.parametrize("kind", ["linear", "prototype", "tied", "regression"])
+@pytest.mark.parametrize("kind", ["linear", "prototype", "cosine", "tied", "regression"])
 def test_it_takes_the_steps_that_plain_torch_takes(kind):
     regression, own_layer = kind == "regression", kind in ("linear", "regression")
     settings = {"head": "linear", "loss": squared_error} if regression else {"head": kind}

@@ -119,7 +119,7 @@ def test_a_task_without_some_classes_of_a_shared_space(estimator):
     assert clf.predict_proba(tasks[-1][0]).shape == (16, 3)
 
 
-@pytest.mark.parametrize("head", ["auto", "tied", "prototype"])
+@pytest.mark.parametrize("head", ["auto", "tied", "prototype", "cosine"])
 @each_estimator
 def test_labels_per_task(estimator, head):
     clf = estimator(**QUICK, head=head, n_way=3).fit(OWN_LABELS)
@@ -141,7 +141,7 @@ def test_the_label_space_is_shared_if_a_task_holds_all_classes():
     assert len(shared.adapt(*OWN_LABELS[0]).classes_) == 18
 
 
-@pytest.mark.parametrize("head", ["tied", "prototype"])
+@pytest.mark.parametrize("head", ["tied", "prototype", "cosine"])
 @each_estimator
 def test_relabelling_the_classes_permutes_the_predictions(estimator, head):
     clf = estimator(**QUICK | {"max_iter": 20}, head=head, label_space="per_task").fit(ABC)

@@ -29,6 +29,9 @@ too, of WISDM, Parkinson's (motor, 5), scanners, Omniglot and CLINC150's split 1
 NOT_FINAL = """\
 **Figures are of meta-validation, by which the methods were also chosen. Meta-test stays closed.**"""
 
+ANY_CODE = """\
+**Among these are figures of earlier versions of the code: a page on the way.**"""
+
 PUBLISHED = """\
 Published, in %: {}. These papers train 60,000 steps or more on GPUs; MAML, FOMAML and, where not said
 otherwise, Reptile are transductive, which is easier."""
@@ -40,6 +43,8 @@ def page(studies, store):
     parts = [INTRO, f"scikit-learn {sklearn.__version__}, torch {torch.__version__}.", _goals(found)]
     if any(study.brief for study in studies):
         parts.insert(1, "**A quick run: few steps, methods and episodes. The goals are for the full one.**")
+    if store.any_code:
+        parts.insert(1, ANY_CODE)
     if not all(study.final for study in studies):
         parts.insert(1, NOT_FINAL)
     parts += [_section(*pair) for pair in found if any(result is not None for result in pair[1].values())]
