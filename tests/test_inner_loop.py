@@ -332,9 +332,7 @@ def test_the_bound_is_of_one_task_if_there_is_no_axis_of_tasks():
 
 
 def test_the_factor_of_a_bound_is_a_constant_in_the_outer_derivative():
-    params = {
-        name: torch.ones(shape, requires_grad=True) for name, shape in (("weight", (2, 1)), ("bias", (2, 1)))
-    }
+    params = {name: torch.ones(2, 1, requires_grad=True) for name in ("weight", "bias")}
     grads, _ = bounded(of_norm_5_and_10, 5.0, n_axes=1)(params)
     sum(g.sum() for g in grads.values()).backward()
     assert params["weight"].grad.tolist() == [[3.0], [3.0]] and params["bias"].grad.tolist() == [[4.0], [4.0]]

@@ -74,7 +74,7 @@ import numpy as np, torch
 torch.set_num_threads(1)
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
-from skmeta import TMAMLClassifier, WeightedFeatures, adapt
+from skmeta import TMAMLClassifier, adapt
 
 kind, path = sys.argv[1:]
 parts = json.loads(gzip.open(path).read())

@@ -8,8 +8,8 @@
     python -m benchmarks.accuracy --list               # the studies, and how much of each is done
 
 Every method is fitted on meta-train tasks, its parameters and its number of steps are chosen on
-meta-validation tasks, and what was chosen is scored on meta-test tasks, once. What is done is kept in a
-folder, by configuration, and so are the states of a training that was stopped.
+meta-validation tasks, and what was chosen is scored on meta-test tasks, once for each version of the code.
+What is done is kept in a folder, by configuration, and so are the states of a training that was stopped.
 
     studies     what is measured, and the goals
     data        meta-train and meta-validation tasks; the meta-test ones are for ``meta_test`` alone
