@@ -57,7 +57,7 @@ class PrototypeHead(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(-math.log(n_features) / 2))
 
     def forward(self, features, y, weight, n_way):
-        member = nn.functional.one_hot(y, n_way).to(features.dtype) * weight[:, None]
+        member = _membership(features, y, weight, n_way)
         means = member.T @ features / member.sum(0).clamp_min(1)[:, None]
         scale = self.log_scale.exp()
         return {"weight": 2 * scale * means, "bias": -scale * means.square().sum(1)}
@@ -79,10 +79,15 @@ class CosineHead(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
     def forward(self, features, y, weight, n_way):
-        member = nn.functional.one_hot(y, n_way).to(features.dtype) * weight[:, None]
+        member = _membership(features, y, weight, n_way)
         size = (features.square().sum(1) * weight).sum() / weight.sum()
         rows = unit_length(member.T @ features) / size.clamp_min(TINY).sqrt()
         return {"weight": self.log_scale.exp() * rows, "bias": rows.new_zeros(n_way)}
+
+
+def _membership(features, y, weight, n_way):
+    """How much each row counts for each class: ``(n_support, n_way)``."""
+    return nn.functional.one_hot(y, n_way).to(features.dtype) * weight[:, None]
 
 
 HEADS = {"linear": LinearHead, "tied": TiedHead, "prototype": PrototypeHead, "cosine": CosineHead}

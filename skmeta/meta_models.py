@@ -9,12 +9,11 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from skmeta.backbones import TINY
 from skmeta.losses import entropy
 
 TENSOR_FEATURES = 9
 TASK_FEATURES = 5
-# No logarithm or quotient of less than this.
-TINY = 1e-12
 
 
 class BasisMetaModel(nn.Module):
