@@ -4,11 +4,12 @@ A row's features never depend on the rows beside it, so predictions are inductiv
 """
 
 from itertools import pairwise
+from numbers import Real
 
 import torch
 from torch import nn
 
-# No root or quotient of less than this.
+# No root, logarithm or quotient of less than this.
 TINY = 1e-12
 BATCH_NORMS = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
@@ -87,10 +88,16 @@ class WeightedFeatures(nn.Module):
 
     def __init__(self, in_features, length=5.0):
         super().__init__()
+        if not isinstance(length, Real) or not 0 < length < float("inf"):
+            raise ValueError(f"WeightedFeatures: length must be a float in (0, inf). Got {length!r} instead.")
         self.length = length
         self.log_weight = nn.Parameter(torch.zeros(in_features))
 
     def forward(self, x):
+        if x.shape[1:] != self.log_weight.shape:
+            raise ValueError(
+                f"WeightedFeatures needs rows of {len(self.log_weight)} features; got {tuple(x.shape[1:])}."
+            )
         return self.length * unit_length(x * self.log_weight.exp())
 
 

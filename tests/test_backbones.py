@@ -84,3 +84,15 @@ def test_weighted_features_of_a_row_of_zeros_have_finite_second_derivatives():
     (first,) = torch.autograd.grad(loss, [backbone.log_weight], create_graph=True)
     (second,) = torch.autograd.grad(first.square().sum(), [backbone.log_weight])
     assert first.any() and first.isfinite().all() and second.isfinite().all()
+
+
+@pytest.mark.parametrize("length", [0, -1.0, float("inf"), float("nan"), "5", None])
+def test_weighted_features_need_a_positive_length(length):
+    with pytest.raises(ValueError, match=r"length must be a float in \(0, inf\)\. Got "):
+        WeightedFeatures(3, length)
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (2, 3, 3), (2, 1, 3)])
+def test_weighted_features_need_flat_rows_of_their_features(shape):
+    with pytest.raises(ValueError, match="needs rows of 3 features; got "):
+        WeightedFeatures(3)(torch.zeros(shape))
