@@ -7,6 +7,7 @@ from benchmarks.accuracy.data import data_version, development
 from benchmarks.accuracy.meta_test import score_once
 from benchmarks.accuracy.store import kept
 from benchmarks.accuracy.variants import VARIANTS
+from benchmarks.accuracy.versions import augmentation_version
 
 
 def methods_of(study):
@@ -38,6 +39,7 @@ def trial(study, split, method, params, seed):
         "split": split,
         "method": method.name,
         "params": params,
+        "augmentation": augmentation_version(params),
         "seed": seed,
         **method.config(study),
     }

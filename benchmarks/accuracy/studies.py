@@ -318,7 +318,7 @@ def omniglot():
             views=("pixels",),
             settings={**CONV4, "n_shot": n_shot, "meta_batch_size": 4 if n_shot == 1 else 2},
             variants=("TMAML",),
-            training=Training(steps=10**9, chunk=200, patience=10**9, minutes=20 if n_shot == 1 else 35),
+            training=Training(steps=10**9, chunk=200, patience=10**9, minutes=20 if n_shot == 1 else 58),
             n_seeds=1,
             published=published[n_way, n_shot],
         )

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import inspect
 from functools import cache
 from pathlib import Path
 
@@ -26,9 +27,15 @@ BASELINES = [
     SKMETA / "backbones.py",
 ]
 DATA_SETS = sorted((SKMETA / "datasets").glob("*.py"))
+# The list of public names; and the augmentations, which count for those alone that use them.
+NOT_LEARNERS = SKMETA / "__init__.py", SKMETA / "augment.py"
 LEARNERS = [
     HERE / "training.py",
-    *(file for file in sorted(SKMETA.rglob("*.py")) if "datasets" not in file.parts),
+    *(
+        file
+        for file in sorted(SKMETA.rglob("*.py"))
+        if "datasets" not in file.parts and file not in NOT_LEARNERS
+    ),
 ]
 
 
@@ -43,3 +50,9 @@ def code_version(*files):
                 node.body = node.body[1:]
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()[:16]
+
+
+def augmentation_version(params):
+    """Version of the file that the parameter ``augment`` comes from; None without one."""
+    augment = params.get("augment")
+    return None if augment is None else code_version(Path(inspect.getfile(type(augment))))
