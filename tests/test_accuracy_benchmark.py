@@ -1,6 +1,7 @@
 """The accuracy benchmark keeps what it computed, and its meta-test tasks to itself."""
 
 import ast
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,16 +9,17 @@ import numpy as np
 import pytest
 from sklearn.base import clone, is_classifier
 
-from benchmarks.accuracy import __main__, data, meta_test, report, run
+from benchmarks.accuracy import __main__, data, meta_test, report, run, versions
 from benchmarks.accuracy.baselines import BASELINES
 from benchmarks.accuracy.clock import Clock, OutOfTime
+from benchmarks.accuracy.data import text
 from benchmarks.accuracy.results import best_of, is_met, results_of
 from benchmarks.accuracy.run import methods_of, trial
 from benchmarks.accuracy.store import Store
 from benchmarks.accuracy.studies import STUDIES, Goal, Training, for_both
 from benchmarks.accuracy.training import train
 from benchmarks.accuracy.variants import VARIANTS
-from skmeta import evaluate
+from skmeta import GaussianNoise, evaluate
 from skmeta.datasets import make_scanners
 
 SOURCE = Path(data.__file__).parents[1]
@@ -113,6 +115,18 @@ def test_a_stopped_training_goes_on_where_it_was(store, tmp_path):
     np.testing.assert_array_equal(*scores)
 
 
+def test_an_augmentation_counts_for_the_methods_that_use_it(monkeypatch):
+    def configs():
+        return [trial(TINY, 1, METHODS[0], {"features": "rows", **p}, 0) for p in ({}, noise)]
+
+    noise = {"augment": GaussianNoise(0.5)}
+    before = configs()
+    monkeypatch.setattr(versions, "code_version", lambda *files: "changed")
+    assert [a == b for a, b in zip(before, configs(), strict=True)] == [True, False]
+    assert versions.AUGMENT not in versions.LEARNERS
+    assert Path(inspect.getfile(GaussianNoise)) == versions.AUGMENT
+
+
 class Interrupted:
     """A learner whose fit ends early, as skorch's does on Ctrl-C."""
 
@@ -197,6 +211,15 @@ def test_the_chosen_is_the_best_on_meta_validation(store):
     ]
     assert run.chosen(TINY, 1, LOCAL, store) == LOCAL.candidates(TINY)[int(np.argmax(scores))]
     assert run.chosen(replace(TINY, views=("rows", "other")), 1, LOCAL, store) is None
+
+
+# ---- the data sets
+
+
+@pytest.mark.parametrize(("features", "knows"), [("words", False), ("letters", True)])
+def test_a_term_that_only_new_intents_have_counts_in_letters(features, knows):
+    transformer = text.make_transformer(features).fit(["book a flight", "cancel a flight"])
+    assert bool(transformer.transform(["zebra"]).nnz) == knows
 
 
 # ---- the page

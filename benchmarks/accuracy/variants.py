@@ -65,6 +65,7 @@ class Variant:
         return model, {"minutes": state.minutes, "steps": state.steps, "best_steps": state.best_steps}
 
 
+SHARED = ("shared",)
 CLASSES = "shared", "per_task"
 
 VARIANTS = [
@@ -77,6 +78,8 @@ VARIANTS = [
     Variant("TMAML, Reptile", "TMAML", {"meta_gradient": "reptile"}),
     Variant("TMAML, joint", "TMAML", {"meta_gradient": "joint"}),
     Variant("TMAML, head only", "TMAML", {"adapt_params": "head"}),
+    Variant("TMAML, prototype head", "TMAML", {"head": "prototype"}, SHARED),
+    Variant("TMAML, one wide layer", "TMAML", {"hidden_layer_sizes": (256,)}, ("shared", "regression")),
     Variant("TMAML, input noise", "TMAML", {"augment": GaussianNoise(0.5)}),
     Variant("TAML, input noise", "TAML", {"augment": GaussianNoise(0.5)}),
     Variant("TMAML, averaged", "TMAML", {"average": 0.99}),

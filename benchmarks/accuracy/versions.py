@@ -28,7 +28,8 @@ BASELINES = [
 ]
 DATA_SETS = sorted((SKMETA / "datasets").glob("*.py"))
 # The list of public names; and the augmentations, which count for those alone that use them.
-NOT_LEARNERS = SKMETA / "__init__.py", SKMETA / "augment.py"
+AUGMENT = SKMETA / "augment.py"
+NOT_LEARNERS = SKMETA / "__init__.py", AUGMENT
 LEARNERS = [
     HERE / "training.py",
     *(
