@@ -12,6 +12,7 @@ _HOME = {
     "GaussianNoise": "augment",
     "PerTask": "estimators",
     "Rotations": "augment",
+    "Shifts": "augment",
     "TAMLClassifier": "estimators",
     "TAMLRegressor": "estimators",
     "TMAMLClassifier": "estimators",

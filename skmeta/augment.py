@@ -6,9 +6,10 @@ a task can change both alike.
 """
 
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
+from torch.nn.functional import pad
 
 
 @dataclass(frozen=True)
@@ -65,3 +66,71 @@ class Rotations:
             raise ValueError(f"Rotations needs square images; got rows of shape {tuple(X.shape[2:])}.")
         turns = torch.randint(4, (len(X),), generator=generator, device=X.device)
         return torch.stack([task.rot90(k, (-2, -1)) for task, k in zip(X, turns.tolist(), strict=True)])
+
+
+@dataclass(frozen=True)
+class Shifts:
+    """Moves each image by itself, up or down and left or right; what comes in at an edge is zero.
+
+    Parameters
+    ----------
+    n_pixels : int
+        The largest move. All moves up to it are equally likely, none included.
+    shape : tuple of two ints, default=None
+        Height and width of images that are flat rows of pixels. None: they are the last two axes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> Shifts(2)(torch.zeros(4, 6, 1, 28, 28), generator).shape
+    torch.Size([4, 6, 1, 28, 28])
+    >>> Shifts(1, shape=(8, 8))(torch.zeros(4, 6, 64), generator).shape
+    torch.Size([4, 6, 64])
+    """
+
+    n_pixels: int
+    shape: tuple | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.n_pixels, Integral) or self.n_pixels < 1:
+            raise ValueError(
+                "The 'n_pixels' parameter of Shifts must be an int in [1, inf). "
+                f"Got {self.n_pixels!r} instead."
+            )
+        if self.shape is not None and not _is_shape(self.shape):
+            raise ValueError(
+                "The 'shape' parameter of Shifts must be None or a tuple of two ints in [1, inf). "
+                f"Got {self.shape!r} instead."
+            )
+
+    def __call__(self, X, generator):
+        self._check(X)
+        height, width = self.shape or X.shape[-2:]
+        images = X.reshape(X.shape[0] * X.shape[1], -1, height, width)
+        down, right = torch.randint(
+            2 * self.n_pixels + 1, (2, len(images)), generator=generator, device=X.device
+        )
+        of_image, channel, row, column = (torch.arange(size, device=X.device) for size in images.shape)
+        moved = pad(images, (self.n_pixels,) * 4)[
+            of_image[:, None, None, None],
+            channel[:, None, None],
+            (down[:, None] + row)[:, None, :, None],
+            (right[:, None] + column)[:, None, None, :],
+        ]
+        return moved.reshape(X.shape)
+
+    def _check(self, X):
+        got = f"got rows of shape {tuple(X.shape[2:])}."
+        if self.shape is None and X.ndim < 4:
+            raise ValueError(f"Shifts needs images, or shape=(height, width) of those in flat rows; {got}")
+        if self.shape is not None and tuple(X.shape[2:]) != (self.shape[0] * self.shape[1],):
+            raise ValueError(f"Shifts needs flat rows of images of shape={self.shape!r}; {got}")
+
+
+def _is_shape(value):
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(isinstance(size, Integral) and size > 0 for size in value)
+    )

@@ -6,7 +6,7 @@ import torch
 from made_tasks import ESTIMATORS, QUICK, REGRESSORS, make_images, make_lines, make_tasks
 from sklearn.base import clone
 
-from skmeta import Conv4, GaussianNoise, Rotations, TMAMLClassifier
+from skmeta import Conv4, GaussianNoise, Rotations, Shifts, TMAMLClassifier
 
 TASKS, LINES = make_tasks(), make_lines()
 of_each_estimator = pytest.mark.parametrize(
@@ -54,7 +54,55 @@ def test_noise_of_no_size_is_an_error(scale):
         GaussianNoise(scale)
 
 
-@pytest.mark.parametrize("augment", [NOISE, Rotations()])
+@pytest.mark.parametrize("flat", [False, True])
+def test_shifts_move_each_image_by_itself_and_all_moves_are_alike(flat):
+    X = torch.zeros(30, 20, 2, 7, 5)
+    X[..., 3, 2] = torch.tensor([1.0, 2.0])  # a dot in the middle of each channel
+    # Flat rows are images of one channel.
+    rows, shifts = (X[:, :, 0].flatten(2), Shifts(1, shape=(7, 5))) if flat else (X, Shifts(1))
+    moved = shifts(rows, generator()).reshape(30 * 20, -1, 7, 5)
+    found = moved.nonzero()
+    n_channels = moved.shape[1]
+    assert len(found) == 600 * n_channels  # no dot is lost, none comes in
+    places = found[:, 2:].reshape(600, n_channels, 2)
+    assert torch.equal(places[:, 0], places[:, -1])
+    assert torch.equal(moved.amax((2, 3)), torch.tensor([1.0, 2.0])[:n_channels].expand(600, -1))
+    moves, counts = (places[:, 0] - torch.tensor([3, 2])).unique(dim=0, return_counts=True)
+    assert len(moves) == 9 and moves.abs().max() == 1 and counts.min() > 600 / 9 / 2
+
+
+def test_what_a_shift_brings_in_is_zero():
+    ones = torch.ones(1, 100, 1, 4, 4)
+    sizes = Shifts(1)(ones, generator()).sum((2, 3, 4)).unique()
+    assert sizes.tolist() == [9, 12, 16]
+
+
+@pytest.mark.parametrize(
+    ("shifts", "shape", "message"),
+    [
+        (Shifts(1), (2, 3, 16), r"needs images, or shape=.*; got rows of shape \(16,\)\."),
+        (Shifts(1, shape=(4, 5)), (2, 3, 16), r"of shape=\(4, 5\); got rows of shape \(16,\)\."),
+        (Shifts(1, shape=(4, 4)), (2, 3, 1, 4, 4), r"of shape=\(4, 4\); got rows of shape \(1, 4, 4\)\."),
+    ],
+)
+def test_shifts_need_images(shifts, shape, message):
+    with pytest.raises(ValueError, match=message):
+        shifts(torch.zeros(shape), generator())
+
+
+@pytest.mark.parametrize("n_pixels", [0, -1, 1.5, "1", None])
+def test_shifts_of_no_pixels_are_an_error(n_pixels):
+    with pytest.raises(ValueError, match=f"'n_pixels' parameter of Shifts must be .* Got {n_pixels!r} inst"):
+        Shifts(n_pixels)
+
+
+@pytest.mark.parametrize("shape", [28, (28,), (0, 4), (2.0, 3), "28"])
+def test_shifts_of_no_shape_are_an_error(shape):
+    with pytest.raises(ValueError, match="'shape' parameter of Shifts must be None or a tuple of two ints"):
+        Shifts(1, shape=shape)
+
+
+@pytest.mark.parametrize("augment", [NOISE, Rotations(), Shifts(1)])
 def test_the_generator_decides_and_the_rows_stay_as_they_are(augment):
     X = torch.randn(8, 3, 1, 4, 4, generator=generator(1))
     before = X.clone()

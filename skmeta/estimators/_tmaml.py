@@ -63,7 +63,7 @@ class TMAMLClassifier(MetaClassifier):
         ``augment(X, generator)`` changes the rows of a meta-batch, of pretraining and meta-training alone:
         a tensor of shape ``(n_tasks, n_support + n_query, ...)``, the support rows first, to one of the
         same shape. What it draws by ``generator``, on the device of ``X``, can be repeated and resumed.
-        See ``skmeta.GaussianNoise`` and ``skmeta.Rotations``.
+        See ``skmeta.GaussianNoise``, ``skmeta.Rotations`` and ``skmeta.Shifts``.
     pretrain_iter : int, default=0
         Steps of Adam, before meta-training, by which the backbone and a plain last layer learn all rows
         of the meta-batches together. The classes are those of a shared label space, with which a linear
