@@ -16,7 +16,7 @@ import time
 
 import torch
 
-from skmeta import Conv4, TAMLClassifier, TMAMLClassifier, evaluate
+from skmeta import Conv4, Shifts, TAMLClassifier, TMAMLClassifier, evaluate
 from skmeta.datasets import fetch_omniglot
 
 ALGORITHMS = {"tmaml": TMAMLClassifier, "taml": TAMLClassifier}
@@ -30,12 +30,14 @@ def main(args):
         label_space="per_task",
         n_way=max(20, args.way),  # harder than what is asked, and so each episode teaches more
         n_shot=args.shot,
-        # Few tasks and rows and one first-order step: more outer steps a minute count for more.
+        # Few tasks and rows and one first-order step of the head: more outer steps a minute count for more.
         n_query=3,
         meta_batch_size=4,
         inner_lr=0.1,
         inner_steps=1,
+        adapt_params="head",
         meta_gradient="first_order",
+        augment=Shifts(2),
         average=0.999,
         max_iter=args.chunk,
         warm_start=True,
