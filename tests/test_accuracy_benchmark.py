@@ -1,7 +1,6 @@
 """The accuracy benchmark keeps what it computed, and its meta-test tasks to itself."""
 
 import ast
-import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +33,7 @@ TINY = replace(
 )
 LOCAL = next(b for b in BASELINES if b.name == "local logistic regression")
 METHODS = [*methods_of(TINY)[:1], LOCAL]
+CODE = METHODS[0].code_of({})
 
 
 @pytest.fixture(autouse=True)
@@ -106,25 +106,25 @@ def test_a_stopped_training_goes_on_where_it_was(store, tmp_path):
     config = trial(TINY, 1, METHODS[0], METHODS[0].candidates(TINY)[0], 0)
     with pytest.raises(OutOfTime):
         compute(store, clock=Ticks(2))  # as the fit starts, and before the first of two chunks
-    assert store.get_state(config, METHODS[0].code).steps == 2
+    assert store.get_state(config, CODE).steps == 2
     compute(store)
     compute(whole := Store(tmp_path / "whole"))
-    states = [s.get_state(config, METHODS[0].code) for s in (store, whole)]
+    states = [s.get_state(config, CODE) for s in (store, whole)]
     assert states[0].steps == 4 and states[0].looks == states[1].looks
     scores = [results_of(TINY, s)["TMAML, tuned"].scores for s in (store, whole)]
     np.testing.assert_array_equal(*scores)
 
 
-def test_an_augmentation_counts_for_the_methods_that_use_it(monkeypatch):
-    def configs():
-        return [trial(TINY, 1, METHODS[0], {"features": "rows", **p}, 0) for p in ({}, noise)]
+def test_an_augmentation_is_code_of_the_methods_that_use_it():
+    def flip(X, generator):
+        return X.flip(-1)
 
-    noise = {"augment": GaussianNoise(0.5)}
-    before = configs()
-    monkeypatch.setattr(versions, "code_version", lambda *files: "changed")
-    assert [a == b for a, b in zip(before, configs(), strict=True)] == [True, False]
-    assert versions.AUGMENT not in versions.LEARNERS
-    assert Path(inspect.getfile(GaussianNoise)) == versions.AUGMENT
+    codes = [METHODS[0].code_of({"augment": augment}) for augment in (None, GaussianNoise(0.5), flip)]
+    assert codes[0] == CODE and len(set(codes)) == 3
+    (file,) = versions.augmentation_files({"augment": GaussianNoise(0.5)})
+    assert file not in versions.LEARNERS
+    users = [learner for learner in versions.LEARNERS if uses(learner, "GaussianNoise")]
+    assert users == []  # so that nothing else of what is learned depends on the file
 
 
 class Interrupted:
@@ -206,7 +206,7 @@ def test_a_study_that_is_not_final_leaves_meta_test_closed(store, monkeypatch):
 def test_the_chosen_is_the_best_on_meta_validation(store):
     compute(store)
     scores = [
-        store.get("validation", trial(TINY, 1, LOCAL, params, 0), LOCAL.code)["score"]
+        store.get("validation", trial(TINY, 1, LOCAL, params, 0), LOCAL.code_of(params))["score"]
         for params in LOCAL.candidates(TINY)
     ]
     assert run.chosen(TINY, 1, LOCAL, store) == LOCAL.candidates(TINY)[int(np.argmax(scores))]

@@ -59,11 +59,14 @@ class Baseline:
     views: str = "first"
     slow: bool = False
     is_ours = False
-    code = code_version(*FILES, *SCORING)
 
     def suits(self, study):
         """Whether the method is run in a study."""
         return study.kind in self.kinds
+
+    def code_of(self, params):
+        """Version of the code that the result depends on."""
+        return code_version(*FILES, *SCORING)
 
     def candidates(self, study):
         """The parameters to choose from on meta-validation."""
@@ -162,7 +165,7 @@ def prototypes_of(transformer):
 
 
 SHARED, PER_TASK, REGRESSION = ("shared",), ("per_task",), ("regression",)
-CLASSES = "shared", "per_task"
+CLASSES = *SHARED, *PER_TASK
 
 WEIGHTS = {"weight": [20, 5, 100, 500]}
 C = {"C": [1, 0.1, 10]}
@@ -173,8 +176,10 @@ RATE = {"learning_rate": [0.1, 0.3]}
 ALPHA = {"alpha": [10, 1, 100, 1000]}
 ERRORS = {"alpha": [1e6, 100, 10]}
 TUNING = {"n_steps": [20, 5, 100], "lr": [1e-3, 1e-2]}
-MORE_TUNING = TUNING | {"n_epochs": [20, 60], "noise": [0, 0.5]}
-EPOCHS = {"n_steps": [0], "n_epochs": [20, 5, 60], "noise": [0, 0.5]}
+WIDTHS = {"hidden_layer_sizes": [(128, 128), (256,)]}
+MORE_TUNING = TUNING | WIDTHS | {"n_epochs": [20, 60], "noise": [0, 0.5]}
+EPOCHS = WIDTHS | {"n_steps": [0], "n_epochs": [20, 5, 60], "noise": [0, 0.5]}
+FEATURES = WIDTHS | {"n_epochs": [20, 5], "noise": [0, 0.5]}
 
 KERNELS = [RBF(1), RBF(0.3), RBF(3), *(Matern(s, nu=nu) for nu in (1.5, 2.5) for s in (1, 3, 10, 30))]
 
@@ -242,16 +247,16 @@ BASELINES = [
     ),
     Baseline(
         "prototypes of a pooled MLP's features",
-        PER_TASK,
+        CLASSES,
         prototypes_of(PooledMLP()),
-        {"n_epochs": [20, 5]},
+        FEATURES,
         seeded=True,
         views="dense",
         slow=True,
     ),
     Baseline(
         "prototypes of pooled discriminants",
-        PER_TASK,
+        CLASSES,
         prototypes_of(DISCRIMINANT),
         {"shrinkage": [0.5, 0.1]},
         views="dense",

@@ -7,7 +7,6 @@ from benchmarks.accuracy.data import data_version, development
 from benchmarks.accuracy.meta_test import score_once
 from benchmarks.accuracy.store import kept
 from benchmarks.accuracy.variants import VARIANTS
-from benchmarks.accuracy.versions import augmentation_version
 
 
 def methods_of(study):
@@ -39,7 +38,6 @@ def trial(study, split, method, params, seed):
         "split": split,
         "method": method.name,
         "params": params,
-        "augmentation": augmentation_version(params),
         "seed": seed,
         **method.config(study),
     }
@@ -47,18 +45,19 @@ def trial(study, split, method, params, seed):
 
 def validate(study, trial, method, store, clock, tell):
     """Fit, score on meta-validation, and keep the score, if that is not done."""
-    if store.get("validation", trial, method.code) is None:
+    if store.get("validation", trial, method.code_of(trial["params"])) is None:
         model, spent = fit(study, trial, method, store, clock)
         tasks = _development(study, trial).validation
         result = study.evaluate(model, tasks, study.protocol.n_looked_at)
-        store.put("validation", trial, method.code, score=float(result.mean), **kept(result), **spent)
+        code = method.code_of(trial["params"])
+        store.put("validation", trial, code, score=float(result.mean), **kept(result), **spent)
         tell(f"{describe(trial)}: meta-validation {result.mean:.4f}, {spent['minutes']:.1f} min")
 
 
 def finish(study, trial, method, store, clock, tell):
     """Score a chosen configuration on meta-test, if the study is final and that is not done."""
     validate(study, trial, method, store, clock, tell)
-    if study.final and store.get("test", trial, method.code) is None:
+    if study.final and store.get("test", trial, method.code_of(trial["params"])) is None:
         model, _ = fit(study, trial, method, store, clock)
         score_once(study, trial, model, method, store)
         tell(f"{describe(trial)}: scored on meta-test")
@@ -68,22 +67,25 @@ def fit(study, trial, method, store, clock):
     """The fitted model of a configuration, from its kept state where there is one, and what it took."""
     clock.check()
     params = {name: value for name, value in trial["params"].items() if name != "features"}
+    code = method.code_of(params)
     return method.fit(
         study,
         _development(study, trial),
         params,
         trial["seed"],
         clock,
-        lambda: store.get_state(trial, method.code),
-        lambda state: store.put_state(trial, method.code, state),
+        lambda: store.get_state(trial, code),
+        lambda state: store.put_state(trial, code, state),
     )
 
 
 def chosen(study, split, method, store):
     """The candidate that does best on meta-validation; None while some are not scored there."""
     candidates = method.candidates(study)
-    trials = [trial(study, split, method, params, 0) for params in candidates]
-    records = [store.get("validation", config, method.code) for config in trials]
+    records = [
+        store.get("validation", trial(study, split, method, params, 0), method.code_of(params))
+        for params in candidates
+    ]
     if None in records:
         return None
     return max(zip(records, candidates, strict=True), key=lambda pair: pair[0]["score"])[1]
@@ -100,7 +102,7 @@ def records(study, method, store):
         params = chosen(study, split, method, store)
         for seed in range(method.n_seeds(study)) if params is not None else ():
             config = trial(study, split, method, params, seed)
-            pair = tuple(store.get(kind, config, method.code) for kind in kinds)
+            pair = tuple(store.get(kind, config, method.code_of(params)) for kind in kinds)
             if None not in pair:
                 found[split, seed] = pair
     return found

@@ -317,7 +317,7 @@ def omniglot():
             views=("pixels",),
             settings={**CONV4, "n_shot": n_shot, "meta_batch_size": 4 if n_shot == 1 else 2},
             variants=("TMAML",),
-            training=Training(steps=10**9, chunk=200, patience=10**9, minutes=10 if n_shot == 1 else 30),
+            training=Training(steps=10**9, chunk=200, patience=10**9, minutes=7 if n_shot == 1 else 30),
             n_seeds=1,
             published=published[n_way, n_shot],
         )

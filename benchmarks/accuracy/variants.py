@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 
 from benchmarks.accuracy.training import train
-from benchmarks.accuracy.versions import LEARNERS, SCORING, code_version
+from benchmarks.accuracy.versions import LEARNERS, SCORING, augmentation_files, code_version
 from skmeta import GaussianNoise, TAMLClassifier, TAMLRegressor, TMAMLClassifier, TMAMLRegressor
 
 ESTIMATORS = {
@@ -28,11 +28,14 @@ class Variant:
     kinds: tuple = ("shared", "per_task", "regression")
     tuned: bool = False
     is_ours = True
-    code = code_version(*LEARNERS, *SCORING)
 
     def suits(self, study):
         """Whether the method is run in a study."""
         return study.kind in self.kinds and (study.variants is None or self.name in study.variants)
+
+    def code_of(self, params):
+        """Version of the code that the result depends on."""
+        return code_version(*LEARNERS, *SCORING, *augmentation_files(params))
 
     def candidates(self, study):
         """The parameters to choose from on meta-validation; what makes the variant is fixed."""

@@ -53,7 +53,9 @@ def code_version(*files):
     return digest.hexdigest()[:16]
 
 
-def augmentation_version(params):
-    """Version of the file that the parameter ``augment`` comes from; None without one."""
+def augmentation_files(params):
+    """The file that the parameter ``augment``, a function or an object, comes from; none without one."""
     augment = params.get("augment")
-    return None if augment is None else code_version(Path(inspect.getfile(type(augment))))
+    if augment is None:
+        return ()
+    return (Path(inspect.getfile(augment if inspect.isfunction(augment) else type(augment))),)
