@@ -70,14 +70,17 @@ class Rotations:
 
 @dataclass(frozen=True)
 class Shifts:
-    """Moves each image by itself, up or down and left or right; what comes in at an edge is zero.
+    """Moves each image by itself, up or down and left or right.
+
+    What comes in at an edge is zero, so zero should be the background: paper, not ink.
 
     Parameters
     ----------
     n_pixels : int
         The largest move. All moves up to it are equally likely, none included.
     shape : tuple of two ints, default=None
-        Height and width of images that are flat rows of pixels. None: they are the last two axes.
+        Height and width of images of one channel that are flat rows of pixels. None: they are the last two
+        axes, after that of channels.
 
     Examples
     --------

@@ -164,8 +164,17 @@ def test_a_hook_that_works_in_place_leaves_the_data():
 def test_images():
     settings = {"module__hidden_channels": 8, "n_shot": 1, "n_query": 1, "inner_steps": 1, "max_iter": 2}
     fit = TMAMLClassifier(Conv4, **settings, random_state=0).set_params
-    turned, plain = (fit(augment=a).fit(make_images()).meta_params_ for a in (Rotations(), None))
-    assert any(not torch.equal(p, plain[name]) for name, p in turned.items())
+    plain, *changed = (fit(augment=a).fit(make_images()).meta_params_ for a in (None, Rotations(), Shifts(1)))
+    for learned in changed:
+        assert any(not torch.equal(p, plain[name]) for name, p in learned.items())
+
+
+def test_flat_images():
+    images = [(X.reshape(len(X), -1), y) for X, y in make_images()]
+    pixels = make_images()[0][0].shape
+    fit = TMAMLClassifier(**QUICK).set_params
+    shifts = Shifts(1, shape=tuple(pixels[-2:]))
+    assert not same(fit(augment=shifts).fit(images), TMAMLClassifier(**QUICK).fit(images))
 
 
 @pytest.mark.parametrize(

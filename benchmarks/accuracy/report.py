@@ -18,8 +18,9 @@ labels are shared, every method answers with a class of the support set.
 
 Methods that are *tuned* choose from a grid, as the baselines do. The others of skmeta are its defaults and
 a study's settings, with the one change that their name tells. Grids and settings were found by hand,
-skmeta's on meta-validation tasks. While the benchmark was written, meta-test scores of short runs were seen
-too, of WISDM, Parkinson's (motor, 5), scanners, Omniglot and CLINC150's split 1.
+skmeta's by cross-validation over meta-train and meta-validation tasks or on meta-validation tasks. Meta-test
+scores of earlier versions were known by then: of short runs, and in full of WISDM, Parkinson's, Omniglot with
+Conv4 and some methods on scanners.
 
 - ±: half of the 95 % interval over meta-test tasks, after the mean over seeds (of class splits, where a split
   is one task; of episodes, for Omniglot, which is a single one). *Seeds*: standard deviation of their means.
