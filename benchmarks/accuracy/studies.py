@@ -307,6 +307,7 @@ def omniglot():
         | {"Meta-SGD": 95.9, "ANIL": 96.2},
     }
     goals = {(5, 1): 0.985, (5, 5): 0.996, (20, 1): 0.94}
+    minutes = {(5, 1): 10, (5, 5): 30, (20, 1): 14}
     convolutional = [
         Study(
             name=f"omniglot-{n_way}way-{n_shot}shot",
@@ -319,7 +320,7 @@ def omniglot():
             views=("pixels",),
             settings={**CONV4, "n_shot": n_shot, "meta_batch_size": 4 if n_shot == 1 else 2},
             variants=("TMAML",),
-            training=Training(steps=10**9, chunk=200, patience=10**9, minutes=7 if n_shot == 1 else 30),
+            training=Training(steps=10**9, chunk=200, patience=10**9, minutes=minutes[n_way, n_shot]),
             n_seeds=1,
             published=published[n_way, n_shot],
         )
