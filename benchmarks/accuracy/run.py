@@ -45,11 +45,11 @@ def trial(study, split, method, params, seed):
 
 def validate(study, trial, method, store, clock, tell):
     """Fit, score on meta-validation, and keep the score, if that is not done."""
-    if store.get("validation", trial, method.code_of(trial["params"])) is None:
+    code = method.code_of(trial["params"])
+    if store.get("validation", trial, code) is None:
         model, spent = fit(study, trial, method, store, clock)
         tasks = _development(study, trial).validation
         result = study.evaluate(model, tasks, study.protocol.n_looked_at)
-        code = method.code_of(trial["params"])
         store.put("validation", trial, code, score=float(result.mean), **kept(result), **spent)
         tell(f"{describe(trial)}: meta-validation {result.mean:.4f}, {spent['minutes']:.1f} min")
 
