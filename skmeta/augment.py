@@ -34,7 +34,7 @@ class GaussianNoise:
     scale: float
 
     def __post_init__(self):
-        if not isinstance(self.scale, Real) or not 0 < self.scale < float("inf"):
+        if not _is_number(Real, self.scale) or not 0 < self.scale < float("inf"):
             raise ValueError(
                 "The 'scale' parameter of GaussianNoise must be a float in (0, inf). "
                 f"Got {self.scale!r} instead."
@@ -77,7 +77,8 @@ class Shifts:
     Parameters
     ----------
     n_pixels : int
-        The largest move. All moves up to it are equally likely, none included.
+        The largest move, less than the image's height and width. All moves up to it are equally likely,
+        none included.
     shape : tuple of two ints, default=None
         Height and width of images of one channel that are flat rows of pixels. None: they are the last two
         axes, after that of channels.
@@ -96,7 +97,7 @@ class Shifts:
     shape: tuple | None = None
 
     def __post_init__(self):
-        if not isinstance(self.n_pixels, Integral) or self.n_pixels < 1:
+        if not _is_number(Integral, self.n_pixels) or self.n_pixels < 1:
             raise ValueError(
                 "The 'n_pixels' parameter of Shifts must be an int in [1, inf). "
                 f"Got {self.n_pixels!r} instead."
@@ -108,32 +109,36 @@ class Shifts:
             )
 
     def __call__(self, X, generator):
-        self._check(X)
-        height, width = self.shape or X.shape[-2:]
+        height, width = self._size_of(X)
         images = X.reshape(X.shape[0] * X.shape[1], -1, height, width)
-        down, right = torch.randint(
+        top, left = torch.randint(
             2 * self.n_pixels + 1, (2, len(images)), generator=generator, device=X.device
         )
-        of_image, channel, row, column = (torch.arange(size, device=X.device) for size in images.shape)
-        moved = pad(images, (self.n_pixels,) * 4)[
-            of_image[:, None, None, None],
-            channel[:, None, None],
-            (down[:, None] + row)[:, None, :, None],
-            (right[:, None] + column)[:, None, None, :],
-        ]
-        return moved.reshape(X.shape)
+        # All windows on each padded image: views of it, of which one is copied.
+        windows = pad(images, (self.n_pixels,) * 4).unfold(2, height, 1).unfold(3, width, 1)
+        return windows[torch.arange(len(images), device=X.device), :, top, left].reshape(X.shape)
 
-    def _check(self, X):
+    def _size_of(self, X):
         got = f"got rows of shape {tuple(X.shape[2:])}."
         if self.shape is None and X.ndim < 4:
             raise ValueError(f"Shifts needs images, or shape=(height, width) of those in flat rows; {got}")
         if self.shape is not None and tuple(X.shape[2:]) != (self.shape[0] * self.shape[1],):
             raise ValueError(f"Shifts needs flat rows of images of shape={self.shape!r}; {got}")
+        height, width = self.shape or X.shape[-2:]
+        if self.n_pixels >= min(height, width):
+            raise ValueError(
+                "The 'n_pixels' parameter of Shifts must be less than the height and width of the images, "
+                f"here {height} and {width}. Got {self.n_pixels!r} instead."
+            )
+        return height, width
+
+
+def _is_number(kind, value):
+    """Whether a value is a number of a kind; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _is_shape(value):
     return (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and all(isinstance(size, Integral) and size > 0 for size in value)
+        isinstance(value, tuple) and len(value) == 2 and all(_is_number(Integral, n) and n > 0 for n in value)
     )

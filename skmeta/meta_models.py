@@ -14,6 +14,9 @@ from skmeta.losses import entropy
 
 TENSOR_FEATURES = 9
 TASK_FEATURES = 5
+# What is smaller may be rounding errors, whose size and direction tell nothing: the first gradient of a
+# backbone under a tied head is zero but for those.
+LEAST_RMS = 1e-5
 
 
 class BasisMetaModel(nn.Module):
@@ -149,8 +152,9 @@ class _Moments:
             [torch.as_tensor(step.sizes[k], **kind).expand(axes) for k in step.params], -1
         )
         self.is_vector = torch.tensor([float(p.ndim - len(axes) <= 1) for p in step.params.values()], **kind)
-        rms = (norms / self.size.sqrt()).clamp_min(TINY)
-        self.rms_g, self.rms_theta, self.rms_m = rms
+        rms = norms / self.size.sqrt()
+        self.rms_g, _, self.rms_m = rms.clamp_min(TINY)
+        rms = rms.clamp_min(LEAST_RMS)
         self.log_rms = rms[:2].log() / 5
         self.mean = totals / self.size / rms[:2]
         self.cosine = products / self.size / (rms[0] * rms[1:])

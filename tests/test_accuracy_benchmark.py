@@ -127,6 +127,12 @@ def test_an_augmentation_is_code_of_the_methods_that_use_it():
     assert users == []  # so that nothing else of what is learned depends on the file
 
 
+def test_the_meta_model_is_code_of_taml_alone():
+    tmaml, taml = (next(v for v in VARIANTS if v.name == name) for name in ("TMAML", "TAML"))
+    assert tmaml.code_of({}) == CODE != taml.code_of({})
+    assert versions.META_MODELS not in versions.LEARNERS
+
+
 class Interrupted:
     """A learner whose fit ends early, as skorch's does on Ctrl-C."""
 

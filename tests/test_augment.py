@@ -48,7 +48,7 @@ def test_rotations_need_square_images(shape):
         Rotations()(torch.zeros(shape), generator())
 
 
-@pytest.mark.parametrize("scale", [0, -1.0, float("nan"), float("inf"), "0.5", None])
+@pytest.mark.parametrize("scale", [0, -1.0, float("nan"), float("inf"), "0.5", True, None])
 def test_noise_of_no_size_is_an_error(scale):
     with pytest.raises(ValueError, match=f"'scale' parameter of GaussianNoise must be .* Got {scale!r} inst"):
         GaussianNoise(scale)
@@ -83,6 +83,8 @@ def test_what_a_shift_brings_in_is_zero():
         (Shifts(1), (2, 3, 16), r"needs images, or shape=.*; got rows of shape \(16,\)\."),
         (Shifts(1, shape=(4, 5)), (2, 3, 16), r"of shape=\(4, 5\); got rows of shape \(16,\)\."),
         (Shifts(1, shape=(4, 4)), (2, 3, 1, 4, 4), r"of shape=\(4, 4\); got rows of shape \(1, 4, 4\)\."),
+        (Shifts(4), (2, 3, 1, 6, 4), r"'n_pixels' .* less than .*, here 6 and 4\. Got 4 instead\."),
+        (Shifts(4, shape=(4, 6)), (2, 3, 24), r"'n_pixels' .* less than .*, here 4 and 6\. Got 4 instead\."),
     ],
 )
 def test_shifts_need_images(shifts, shape, message):
@@ -90,13 +92,13 @@ def test_shifts_need_images(shifts, shape, message):
         shifts(torch.zeros(shape), generator())
 
 
-@pytest.mark.parametrize("n_pixels", [0, -1, 1.5, "1", None])
+@pytest.mark.parametrize("n_pixels", [0, -1, 1.5, "1", True, None])
 def test_shifts_of_no_pixels_are_an_error(n_pixels):
     with pytest.raises(ValueError, match=f"'n_pixels' parameter of Shifts must be .* Got {n_pixels!r} inst"):
         Shifts(n_pixels)
 
 
-@pytest.mark.parametrize("shape", [28, (28,), (0, 4), (2.0, 3), "28"])
+@pytest.mark.parametrize("shape", [28, (28,), (0, 4), (2.0, 3), (True, 4), "28"])
 def test_shifts_of_no_shape_are_an_error(shape):
     with pytest.raises(ValueError, match="'shape' parameter of Shifts must be None or a tuple of two ints"):
         Shifts(1, shape=shape)

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 
 from benchmarks.accuracy.training import train
-from benchmarks.accuracy.versions import LEARNERS, SCORING, augmentation_files, code_version
+from benchmarks.accuracy.versions import LEARNERS, META_MODELS, SCORING, augmentation_files, code_version
 from skmeta import GaussianNoise, TAMLClassifier, TAMLRegressor, TMAMLClassifier, TMAMLRegressor
 
 ESTIMATORS = {
@@ -35,7 +35,8 @@ class Variant:
 
     def code_of(self, params):
         """Version of the code that the result depends on."""
-        return code_version(*LEARNERS, *SCORING, *augmentation_files(params))
+        meta_model = (META_MODELS,) if self.algorithm == "TAML" else ()
+        return code_version(*LEARNERS, *SCORING, *meta_model, *augmentation_files(params))
 
     def candidates(self, study):
         """The parameters to choose from on meta-validation; what makes the variant is fixed."""

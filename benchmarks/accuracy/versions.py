@@ -27,9 +27,9 @@ BASELINES = [
     SKMETA / "backbones.py",
 ]
 DATA_SETS = sorted((SKMETA / "datasets").glob("*.py"))
-# The list of public names; and the augmentations, which count for those alone that use them.
-AUGMENT = SKMETA / "augment.py"
-NOT_LEARNERS = SKMETA / "__init__.py", AUGMENT
+# The list of public names; and the files that count for those methods alone that use them.
+AUGMENT, META_MODELS = SKMETA / "augment.py", SKMETA / "meta_models.py"
+NOT_LEARNERS = SKMETA / "__init__.py", AUGMENT, META_MODELS
 LEARNERS = [
     HERE / "training.py",
     *(
