@@ -158,11 +158,12 @@ WISDM_GRID = {
     "TMAML": (NOISE | MORE_STEPS, PROTOTYPES | MORE_STEPS, PROTOTYPES | MORE_STEPS | WIDE),
     "TAML": (NOISE, PROTOTYPES, PROTOTYPES | WIDE),
 }
-# A curve without noise is followed the better the more steps a patient is given.
+# A patient's curve is a few straight lines without noise: a few units bend where it bends, and they follow it
+# the better the more steps they are given.
 CURVES = AVERAGED | {"features": "time", "inner_steps": 10}
-LONG_CURVES = CURVES | {"inner_steps": 20}
+LINES = CURVES | {"hidden_layer_sizes": (8,), "inner_steps": 50, "inner_lr": 0.1}
 PARKINSONS_GRID = {
-    "TMAML": (NOISE, LONG_CURVES | {"adapt_steps": 1000}, LONG_CURVES | {"adapt_steps": 3000}),
+    "TMAML": (NOISE, LINES | {"adapt_steps": 1000}, LINES | {"adapt_steps": 3000}),
     "TAML": (NOISE, CURVES | {"adapt_steps": 20}),
 }
 
