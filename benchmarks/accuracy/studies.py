@@ -161,8 +161,8 @@ WISDM_GRID = {
 # A patient's curve is a few straight lines without noise, followed the better the more steps are given. From
 # ten rows, a few units find where it bends; from five, a wider network knows better what to expect.
 CURVES = AVERAGED | {"features": "time", "inner_steps": 10}
-LONG_CURVES = CURVES | {"inner_steps": 20, "adapt_steps": 3000}
-LINES = LONG_CURVES | {"hidden_layer_sizes": (8,), "inner_steps": 50, "inner_lr": 0.1}
+LONG_CURVES = CURVES | {"inner_steps": 50, "adapt_steps": 3000}
+LINES = LONG_CURVES | {"hidden_layer_sizes": (8,), "inner_lr": 0.1}
 PARKINSONS_GRID = {
     "TMAML": (NOISE, LONG_CURVES, LINES),
     "TAML": (NOISE, CURVES | {"adapt_steps": 20}),
