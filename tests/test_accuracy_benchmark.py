@@ -12,6 +12,7 @@ from benchmarks.accuracy import __main__, data, meta_test, report, run, versions
 from benchmarks.accuracy.baselines import BASELINES
 from benchmarks.accuracy.clock import Clock, OutOfTime
 from benchmarks.accuracy.data import text
+from benchmarks.accuracy.data.votes import with_votes
 from benchmarks.accuracy.results import best_of, is_met, results_of
 from benchmarks.accuracy.run import methods_of, trial
 from benchmarks.accuracy.store import Store
@@ -33,7 +34,8 @@ TINY = replace(
 )
 LOCAL = next(b for b in BASELINES if b.name == "local logistic regression")
 METHODS = [*methods_of(TINY)[:1], LOCAL]
-CODE = METHODS[0].code_of({})
+ROWS = {"features": "rows"}
+CODE = METHODS[0].code_of(ROWS)
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +121,7 @@ def test_an_augmentation_is_code_of_the_methods_that_use_it():
     def flip(X, generator):
         return X.flip(-1)
 
-    codes = [METHODS[0].code_of({"augment": augment}) for augment in (None, GaussianNoise(0.5), flip)]
+    codes = [METHODS[0].code_of(ROWS | {"augment": augment}) for augment in (None, GaussianNoise(0.5), flip)]
     assert codes[0] == CODE and len(set(codes)) == 3
     (file,) = versions.augmentation_files({"augment": GaussianNoise(0.5)})
     assert file not in versions.LEARNERS
@@ -129,8 +131,25 @@ def test_an_augmentation_is_code_of_the_methods_that_use_it():
 
 def test_the_meta_model_is_code_of_taml_alone():
     tmaml, taml = (next(v for v in VARIANTS if v.name == name) for name in ("TMAML", "TAML"))
-    assert tmaml.code_of({}) == CODE != taml.code_of({})
+    assert tmaml.code_of(ROWS) == CODE != taml.code_of(ROWS)
     assert versions.META_MODELS not in versions.LEARNERS
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_the_votes_are_code_of_the_methods_that_see_them(method):
+    assert method.code_of(ROWS) != method.code_of({"features": "rows and votes"})
+
+
+def test_no_forest_votes_on_a_task_that_it_has_seen():
+    rng = np.random.RandomState(0)
+    train, new = ([(rng.randn(40, 3), rng.permutation(20).repeat(2) % 4) for _ in range(n)] for n in (10, 2))
+    tasks, seen = with_votes(train, train)
+    hits = [np.mean([(X[:, 3:].argmax(1) == y).mean() for X, y in part]) for part in (tasks, seen)]
+    assert hits[0] < 0.35 < 0.6 < hits[1]  # the labels are noise, which only a forest that saw them knows
+    for (X, y), (rows, labels) in zip(with_votes(train, new)[1], new, strict=True):
+        assert X.shape == (40, 7)
+        np.testing.assert_array_equal(X[:, :3], rows.astype("f4"))
+        np.testing.assert_array_equal(y, labels)
 
 
 class Interrupted:

@@ -38,7 +38,7 @@ from benchmarks.accuracy.pooled import (
     centered,
 )
 from benchmarks.accuracy.versions import BASELINES as FILES
-from benchmarks.accuracy.versions import SCORING, code_version
+from benchmarks.accuracy.versions import SCORING, code_version, view_files
 
 MOST_POOLED = 4000
 
@@ -66,7 +66,7 @@ class Baseline:
 
     def code_of(self, params):
         """Version of the code that the result depends on."""
-        return code_version(*FILES, *SCORING)
+        return code_version(*FILES, *SCORING, *view_files(params))
 
     def candidates(self, study):
         """The parameters to choose from on meta-validation."""
@@ -207,7 +207,7 @@ BASELINES = [
     Baseline("local logistic regression", CLASSES, local(LOGISTIC), {"C": [1, 0.1, 10, 100]}, views="all"),
     Baseline("local SVC", CLASSES, local(SVC()), SVM, views="all"),
     Baseline("local random forest", CLASSES, local(FOREST), LEAF, seeded=True),
-    Baseline("local extra trees", CLASSES, local(EXTRA_TREES), LEAF, seeded=True),
+    Baseline("local extra trees", CLASSES, local(EXTRA_TREES), LEAF, seeded=True, views="dense"),
     Baseline(
         "local gradient boosting",
         CLASSES,

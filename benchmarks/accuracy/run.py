@@ -67,7 +67,7 @@ def fit(study, trial, method, store, clock):
     """The fitted model of a configuration, from its kept state where there is one, and what it took."""
     clock.check()
     params = {name: value for name, value in trial["params"].items() if name != "features"}
-    code = method.code_of(params)
+    code = method.code_of(trial["params"])
     return method.fit(
         study,
         _development(study, trial),

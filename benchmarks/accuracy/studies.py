@@ -154,9 +154,16 @@ SCANNERS_GRID = for_both(
 PROTOTYPES = NOISE | {"head": "prototype"}
 WIDE = {"hidden_layer_sizes": (256,)}
 MORE_STEPS = {"adapt_steps": 20}
+# Trees see in the pooled rows what a small network does not.
+VOTES = {"features": "rows and votes"}
 WISDM_GRID = {
-    "TMAML": (NOISE | MORE_STEPS, PROTOTYPES | MORE_STEPS, PROTOTYPES | MORE_STEPS | WIDE),
-    "TAML": (NOISE, PROTOTYPES, PROTOTYPES | WIDE),
+    "TMAML": (
+        NOISE | MORE_STEPS,
+        PROTOTYPES | MORE_STEPS,
+        PROTOTYPES | MORE_STEPS | WIDE,
+        PROTOTYPES | MORE_STEPS | WIDE | VOTES,
+    ),
+    "TAML": (NOISE, PROTOTYPES, PROTOTYPES | WIDE, PROTOTYPES | WIDE | VOTES),
 }
 # A patient's curve is a few straight lines without noise, followed the better the more steps are given. From
 # ten rows, a few units find where it bends; from five, a wider network knows better what to expect.
@@ -234,6 +241,7 @@ def wisdm():
             name=f"wisdm-{n_shot}shot",
             title=f"WISDM, 12 new users, {n_shot} window{'s' * (n_shot > 1)} an activity",
             data="wisdm",
+            views=("rows", "rows and votes"),
             kind="shared",
             protocol=Protocol(n_shot=n_shot, n_episodes=120, n_looked_at=60),
             goal=Goal(beat_baselines=True, surely=True, words="above every baseline, interval above 0"),

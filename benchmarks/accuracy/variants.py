@@ -3,7 +3,14 @@
 from dataclasses import asdict, dataclass, field
 
 from benchmarks.accuracy.training import train
-from benchmarks.accuracy.versions import LEARNERS, META_MODELS, SCORING, augmentation_files, code_version
+from benchmarks.accuracy.versions import (
+    LEARNERS,
+    META_MODELS,
+    SCORING,
+    augmentation_files,
+    code_version,
+    view_files,
+)
 from skmeta import GaussianNoise, TAMLClassifier, TAMLRegressor, TMAMLClassifier, TMAMLRegressor
 
 ESTIMATORS = {
@@ -36,7 +43,8 @@ class Variant:
     def code_of(self, params):
         """Version of the code that the result depends on."""
         meta_model = (META_MODELS,) if self.algorithm == "TAML" else ()
-        return code_version(*LEARNERS, *SCORING, *meta_model, *augmentation_files(params))
+        files = *meta_model, *augmentation_files(params), *view_files(params)
+        return code_version(*LEARNERS, *SCORING, *files)
 
     def candidates(self, study):
         """The parameters to choose from on meta-validation; what makes the variant is fixed."""

@@ -27,6 +27,8 @@ BASELINES = [
     SKMETA / "backbones.py",
 ]
 DATA_SETS = sorted((SKMETA / "datasets").glob("*.py"))
+# The view of any data set with votes: a suffix of a view's name, and the file that makes it.
+VOTES_VIEW, VOTES = " and votes", HERE / "data/votes.py"
 # The list of public names; and the files that count for those methods alone that use them.
 AUGMENT, META_MODELS = SKMETA / "augment.py", SKMETA / "meta_models.py"
 NOT_LEARNERS = SKMETA / "__init__.py", AUGMENT, META_MODELS
@@ -51,6 +53,11 @@ def code_version(*files):
                 node.body = node.body[1:]
         digest.update(ast.dump(tree).encode())
     return digest.hexdigest()[:16]
+
+
+def view_files(params):
+    """The file that makes the view ``features`` of a data set's own; none if it is one of its own."""
+    return (VOTES,) if params["features"].endswith(VOTES_VIEW) else ()
 
 
 def augmentation_files(params):

@@ -16,7 +16,8 @@ import numpy as np
 from scipy import sparse
 
 from benchmarks.accuracy.data import omniglot, parkinsons, scanners, text, wisdm
-from benchmarks.accuracy.versions import DATA_SETS, code_version
+from benchmarks.accuracy.data.votes import with_votes
+from benchmarks.accuracy.versions import DATA_SETS, VOTES_VIEW, code_version
 
 
 class Source(NamedTuple):
@@ -87,4 +88,6 @@ def data_version(name):
 # A study goes through its methods one split after another, and each of them through a few views.
 @lru_cache(maxsize=4)
 def _read(name, split, features):
+    if features.endswith(VOTES_VIEW):
+        return with_votes(*_read(name, split, features.removesuffix(VOTES_VIEW)))
     return SOURCES[name].read(folder(), split, features)
