@@ -166,9 +166,10 @@ WISDM_GRID = {
     "TAML": (NOISE, PROTOTYPES, PROTOTYPES | WIDE, PROTOTYPES | WIDE | VOTES),
 }
 WISDM_NOTE = """\
-*Votes* are the class probabilities of a random forest of the pooled rows, as features; on a meta-train task, of
-one that saw other tasks alone. All local methods but random forests and boosting could choose them too. They
-were found by cross-validation over development users, when scores without them were known on meta-test."""
+*Votes* are the class probabilities of a random forest of the pooled rows, as features; on a meta-train task,
+of one that saw other tasks alone. Local methods but random forests and boosting, and prototypes, could choose
+them too. They were found by cross-validation over development users, when scores without them were already
+known on meta-test."""
 # A patient's curve is a few straight lines without noise, followed the better the more steps are given. From
 # ten rows, a few units find where it bends; from five, a wider network knows better what to expect.
 CURVES = AVERAGED | {"features": "time", "inner_steps": 10}
@@ -260,7 +261,7 @@ def wisdm():
 
 def parkinsons():
     """Severity of new patients' disease from their voice."""
-    seen = "Meta-test was seen twice: with a grid of narrow networks alone, an error of 0.363, and with this one."
+    seen = "Meta-test was seen twice: with a grid of narrow networks, an error of 0.363, and with this one."
     return [
         Study(
             name=f"parkinsons-{target}-{n_shot}shot",
