@@ -34,7 +34,7 @@ class GaussianNoise:
     scale: float
 
     def __post_init__(self):
-        if not _is_number(Real, self.scale) or not 0 < self.scale < float("inf"):
+        if not _is_number(self.scale, Real) or not 0 < self.scale < float("inf"):
             raise ValueError(
                 "The 'scale' parameter of GaussianNoise must be a float in (0, inf). "
                 f"Got {self.scale!r} instead."
@@ -97,7 +97,7 @@ class Shifts:
     shape: tuple | None = None
 
     def __post_init__(self):
-        if not _is_number(Integral, self.n_pixels) or self.n_pixels < 1:
+        if not _is_number(self.n_pixels, Integral) or self.n_pixels < 1:
             raise ValueError(
                 "The 'n_pixels' parameter of Shifts must be an int in [1, inf). "
                 f"Got {self.n_pixels!r} instead."
@@ -109,7 +109,7 @@ class Shifts:
             )
 
     def __call__(self, X, generator):
-        height, width = self._size_of(X)
+        height, width = self._check_size(X)
         images = X.reshape(X.shape[0] * X.shape[1], -1, height, width)
         top, left = torch.randint(
             2 * self.n_pixels + 1, (2, len(images)), generator=generator, device=X.device
@@ -118,7 +118,7 @@ class Shifts:
         windows = pad(images, (self.n_pixels,) * 4).unfold(2, height, 1).unfold(3, width, 1)
         return windows[torch.arange(len(images), device=X.device), :, top, left].reshape(X.shape)
 
-    def _size_of(self, X):
+    def _check_size(self, X):
         got = f"got rows of shape {tuple(X.shape[2:])}."
         if self.shape is None and X.ndim < 4:
             raise ValueError(f"Shifts needs images, or shape=(height, width) of those in flat rows; {got}")
@@ -133,12 +133,12 @@ class Shifts:
         return height, width
 
 
-def _is_number(kind, value):
+def _is_number(value, kind):
     """Whether a value is a number of a kind; True and False are none."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _is_shape(value):
     return (
-        isinstance(value, tuple) and len(value) == 2 and all(_is_number(Integral, n) and n > 0 for n in value)
+        isinstance(value, tuple) and len(value) == 2 and all(_is_number(n, Integral) and n > 0 for n in value)
     )

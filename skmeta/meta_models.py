@@ -14,8 +14,8 @@ from skmeta.losses import entropy
 
 TENSOR_FEATURES = 9
 TASK_FEATURES = 5
-# What is smaller may be rounding errors, whose size and direction tell nothing: the first gradient of a
-# backbone under a tied head is zero but for those.
+# The root mean square of a tensor, its gradient or momentum, below which they may be rounding errors, whose
+# size and direction tell nothing: the first gradient of a backbone under a tied head is zero but for those.
 LEAST_RMS = 1e-5
 
 
@@ -154,10 +154,10 @@ class _Moments:
         self.is_vector = torch.tensor([float(p.ndim - len(axes) <= 1) for p in step.params.values()], **kind)
         rms = norms / self.size.sqrt()
         self.rms_g, _, self.rms_m = rms.clamp_min(TINY)
-        rms = rms.clamp_min(LEAST_RMS)
-        self.log_rms = rms[:2].log() / 5
-        self.mean = totals / self.size / rms[:2]
-        self.cosine = products / self.size / (rms[0] * rms[1:])
+        told = rms.clamp_min(LEAST_RMS)
+        self.log_rms = told[:2].log() / 5
+        self.mean = totals / self.size / told[:2]
+        self.cosine = products / self.size / (told[0] * told[1:])
 
     def features(self, step):
         """(..., TENSOR_FEATURES, n_tensors), logarithms scaled to the order of one."""

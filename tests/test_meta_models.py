@@ -243,6 +243,17 @@ def test_basis_reads_the_support_set_and_how_far_the_inner_loop_is(kind):
         assert not torch.allclose(g.direction_weights(other)["hidden"], first, atol=1e-3), changed
 
 
+def test_rounding_errors_tell_basis_nothing(kind):
+    g, step = active(BasisMetaModel), make_task(kind).step()
+
+    def weights(size, seed):
+        noise = {n: size * p for n, p in random_like(step.params, seed).items()}
+        return g.direction_weights(step._replace(grads=noise, momentum=noise))["hidden"]
+
+    torch.testing.assert_close(weights(1e-9, 5), weights(1e-10, 6), rtol=0, atol=1e-3)
+    assert not torch.allclose(weights(1e-2, 5), weights(1e-3, 6), atol=1e-2)
+
+
 def test_basis_reads_the_residuals_of_a_regression():
     g, step = active(BasisMetaModel), make_task("regression").step()
 

@@ -216,13 +216,21 @@ BASELINES = [
         seeded=True,
         slow=True,
     ),
-    Baseline("pooled logistic regression", SHARED, pooled(LOGISTIC), C),
-    Baseline("pooled SVC", SHARED, pooled(SVC()), POOLED_SVM),
-    Baseline("pooled nearest neighbours", SHARED, pooled(KNeighborsClassifier()), {"n_neighbors": [5, 20]}),
-    Baseline("pooled random forest", SHARED, pooled(FOREST), LEAF, seeded=True),
-    Baseline("pooled gradient boosting", SHARED, pooled(BOOSTING), RATE),
-    Baseline("pooled MLP", SHARED, fine_tuned(), EPOCHS, seeded=True),
-    Baseline("pooled + local logistic regression", SHARED, both(LOGISTIC), C | WEIGHTS, slow=True),
+    Baseline("pooled logistic regression", SHARED, pooled(LOGISTIC), C, views="dense"),
+    Baseline("pooled SVC", SHARED, pooled(SVC()), POOLED_SVM, views="dense"),
+    Baseline(
+        "pooled nearest neighbours",
+        SHARED,
+        pooled(KNeighborsClassifier()),
+        {"n_neighbors": [5, 20]},
+        views="dense",
+    ),
+    Baseline("pooled random forest", SHARED, pooled(FOREST), LEAF, seeded=True, views="dense"),
+    Baseline("pooled gradient boosting", SHARED, pooled(BOOSTING), RATE, views="dense"),
+    Baseline("pooled MLP", SHARED, fine_tuned(), EPOCHS, seeded=True, views="dense"),
+    Baseline(
+        "pooled + local logistic regression", SHARED, both(LOGISTIC), C | WEIGHTS, slow=True, views="dense"
+    ),
     Baseline(
         "pooled + local random forest", SHARED, both(SMALL_FOREST), LEAF | WEIGHTS, seeded=True, slow=True
     ),
@@ -234,8 +242,10 @@ BASELINES = [
         seeded=True,
         slow=True,
     ),
-    Baseline("pooled + local gradient boosting", SHARED, both(SMALL_BOOSTING), WEIGHTS, slow=True),
-    Baseline("fine-tuned pooled MLP", SHARED, fine_tuned(), MORE_TUNING, seeded=True),
+    Baseline(
+        "pooled + local gradient boosting", SHARED, both(SMALL_BOOSTING), WEIGHTS, slow=True, views="dense"
+    ),
+    Baseline("fine-tuned pooled MLP", SHARED, fine_tuned(), MORE_TUNING, seeded=True, views="dense"),
     Baseline(
         "fine-tuned pooled MLP, new last layer",
         PER_TASK,

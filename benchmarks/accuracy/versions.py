@@ -29,7 +29,8 @@ BASELINES = [
 DATA_SETS = sorted((SKMETA / "datasets").glob("*.py"))
 # The view of any data set with votes: a suffix of a view's name, and the file that makes it.
 VOTES_VIEW, VOTES = " and votes", HERE / "data/votes.py"
-# The list of public names; and the files that count for those methods alone that use them.
+# The list of public names; and the files that count for those methods alone that use them. The engine imports
+# a meta-model's class, and asks for it only where there is a meta-model.
 AUGMENT, META_MODELS = SKMETA / "augment.py", SKMETA / "meta_models.py"
 NOT_LEARNERS = SKMETA / "__init__.py", AUGMENT, META_MODELS
 LEARNERS = [

@@ -5,10 +5,11 @@ other meta-train tasks does: its votes are worth no more there than on a new tas
 """
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
-FOREST = RandomForestClassifier(200, min_samples_leaf=3, random_state=0)
+VOTERS = RandomForestClassifier(200, min_samples_leaf=3, random_state=0)
 
 
 def with_votes(train, *others):
@@ -16,7 +17,7 @@ def with_votes(train, *others):
     X, y = (np.concatenate(column) for column in zip(*train, strict=True))
     sizes = [len(labels) for _, labels in train]
     votes = cross_val_predict(
-        FOREST,
+        VOTERS,
         X,
         y,
         groups=np.repeat(np.arange(len(train)), sizes),
@@ -24,12 +25,12 @@ def with_votes(train, *others):
         method="predict_proba",
     )
     parts = [_beside(train, np.split(votes, np.cumsum(sizes)[:-1]))]
-    forest = FOREST.fit(X, y)
+    forest = clone(VOTERS).fit(X, y)
     return parts + [_beside(tasks, [forest.predict_proba(X) for X, _ in tasks]) for tasks in others]
 
 
 def _beside(tasks, votes):
-    # Logarithms, in which half and nine tenths differ no more than do a tenth and next to nothing.
+    # Logarithms: half against nine tenths then counts for less than a tenth against nearly nothing.
     return [
         (np.hstack([X, np.log(10 * p + 0.2)]).astype("f4"), y) for (X, y), p in zip(tasks, votes, strict=True)
     ]
