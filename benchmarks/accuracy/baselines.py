@@ -242,9 +242,7 @@ BASELINES = [
         seeded=True,
         slow=True,
     ),
-    Baseline(
-        "pooled + local gradient boosting", SHARED, both(SMALL_BOOSTING), WEIGHTS, slow=True, views="dense"
-    ),
+    Baseline("pooled + local gradient boosting", SHARED, both(SMALL_BOOSTING), WEIGHTS, slow=True),
     Baseline("fine-tuned pooled MLP", SHARED, fine_tuned(), MORE_TUNING, seeded=True, views="dense"),
     Baseline(
         "fine-tuned pooled MLP, new last layer",
