@@ -171,7 +171,7 @@ WISDM_GRID = {
 WISDM_NOTE = """\
 *Votes* are the class probabilities of a random forest of the pooled rows, as features; on a meta-train task,
 of a forest that saw only other tasks. All baselines could choose them too, but local random forests and
-boosting, and forests and boosting of pooled and local rows, which would take hours. They were found by
+boosting, and forests and boosting of pooled and local rows, which take longest. They were found by
 cross-validation over development users, after scores without them were known on meta-test."""
 # A patient's curve is a few straight lines without noise, followed the better the more steps are given. From
 # ten rows, a few units may find where it bends; from five, a wider network knows better what to expect.
