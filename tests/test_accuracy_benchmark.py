@@ -11,8 +11,7 @@ from sklearn.base import clone, is_classifier
 from benchmarks.accuracy import __main__, data, meta_test, report, run, versions
 from benchmarks.accuracy.baselines import BASELINES
 from benchmarks.accuracy.clock import Clock, OutOfTime
-from benchmarks.accuracy.data import text
-from benchmarks.accuracy.data.votes import with_votes
+from benchmarks.accuracy.data import text, votes
 from benchmarks.accuracy.results import best_of, is_met, results_of
 from benchmarks.accuracy.run import methods_of, trial
 from benchmarks.accuracy.store import Store
@@ -142,17 +141,18 @@ def test_the_votes_are_code_of_the_methods_that_see_them(method):
     assert method.code_of(ROWS) != method.code_of({"features": "rows and votes"})
 
 
-def test_no_forest_votes_on_a_task_that_it_has_seen():
+def test_no_forest_votes_on_a_task_that_it_has_seen(monkeypatch):
+    monkeypatch.setattr(votes, "VOTERS", clone(votes.VOTERS).set_params(n_estimators=30))
     rng = np.random.RandomState(0)
     # Labels are noise, and each row is four times in its task: a forest knows it that saw another row of it.
     train, new = (
         [(np.tile(rng.randn(n, 3), (4, 1)), np.tile(rng.permutation(n) % 4, 4)) for n in sizes]
         for sizes in ((20, 17, 25, 9, 20, 31, 12), (20, 17))
     )
-    tasks, seen = with_votes(train, train)
+    tasks, seen = votes.with_votes(train, train)
     hits = [np.mean([(X[:, 3:].argmax(1) == y).mean() for X, y in part]) for part in (tasks, seen)]
     assert hits[0] < 0.4 < 0.9 < hits[1]
-    for (X, y), (rows, labels) in zip(with_votes(train, new)[1], new, strict=True):
+    for (X, y), (rows, labels) in zip(votes.with_votes(train, new)[1], new, strict=True):
         assert X.shape == (len(labels), 7)
         np.testing.assert_array_equal(X[:, :3], rows.astype("f4"))
         np.testing.assert_array_equal(y, labels)
