@@ -6,10 +6,12 @@ a task can change both alike.
 """
 
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 
 import torch
 from torch.nn.functional import pad
+
+from skmeta.parameter_rules import COUNT, NONE, Kind, Number, check_value
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,7 @@ class GaussianNoise:
     scale: float
 
     def __post_init__(self):
-        if not _is_number(self.scale, Real) or not 0 < self.scale < float("inf"):
-            raise ValueError(
-                "The 'scale' parameter of GaussianNoise must be a float in (0, inf). "
-                f"Got {self.scale!r} instead."
-            )
+        check_value("GaussianNoise", "scale", self.scale, [Number(Real, 0, closed=False)])
 
     def __call__(self, X, generator):
         noise = torch.randn(X.shape, generator=generator, device=X.device)
@@ -97,16 +95,8 @@ class Shifts:
     shape: tuple | None = None
 
     def __post_init__(self):
-        if not _is_number(self.n_pixels, Integral) or self.n_pixels < 1:
-            raise ValueError(
-                "The 'n_pixels' parameter of Shifts must be an int in [1, inf). "
-                f"Got {self.n_pixels!r} instead."
-            )
-        if self.shape is not None and not _is_shape(self.shape):
-            raise ValueError(
-                "The 'shape' parameter of Shifts must be None or a tuple of two ints in [1, inf). "
-                f"Got {self.shape!r} instead."
-            )
+        check_value("Shifts", "n_pixels", self.n_pixels, [COUNT])
+        check_value("Shifts", "shape", self.shape, [NONE, Kind(_is_shape, "a tuple of two ints in [1, inf)")])
 
     def __call__(self, X, generator):
         height, width = self._check_size(X)
@@ -133,12 +123,5 @@ class Shifts:
         return height, width
 
 
-def _is_number(value, kind):
-    """Whether a value is a number of a kind; True and False are none."""
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
 def _is_shape(value):
-    return (
-        isinstance(value, tuple) and len(value) == 2 and all(_is_number(n, Integral) and n > 0 for n in value)
-    )
+    return isinstance(value, tuple) and len(value) == 2 and all(map(COUNT.allows, value))

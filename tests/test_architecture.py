@@ -12,6 +12,7 @@ import skmeta
 SOURCE = Path(skmeta.__file__).parent
 
 ROWS = [
+    {"parameter_rules"},
     {"augment", "episodes", "inequality", "backbones", "targets"},
     {"inner_loop", "heads", "losses", "mlp_gradient"},
     {"meta_models", "datasets"},
@@ -22,7 +23,7 @@ ROWS = [
 ROW = {part: i for i, row in enumerate(ROWS) for part in row}
 
 # What a row may use beside the standard library; skorch is for the engine alone.
-THIRD_PARTY = [{"torch", "numpy"}, {"torch"}]
+THIRD_PARTY = [set(), {"torch", "numpy"}, {"torch"}]
 ONLY_IN = {"skorch": "engine", "tqdm": "engine"}
 
 

@@ -1,8 +1,7 @@
-"""What the estimators' parameters may be: one table, one check, one message."""
+"""What the estimators' parameters may be: one table, one check."""
 
 import difflib
 from numbers import Integral, Real
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,59 +9,14 @@ import torch
 from skmeta.engine import OPTIMIZERS
 from skmeta.heads import HEADS
 from skmeta.inequality import INEQUALITIES
+from skmeta.parameter_rules import COUNT, NONE, Kind, Number, Options, check_value
 
 # skorch's spellings that the estimators pass on, as constructor arguments and grid keys.
 SKORCH_PREFIXES = ("module__", "optimizer__", "callbacks__", "iterator_train__")
 
 
-class Number(NamedTuple):
-    """An integer or a real in an interval; ``low`` is allowed only if ``closed``."""
-
-    kind: type
-    low: float
-    high: float = float("inf")
-    closed: bool = True
-
-    def allows(self, value):
-        if isinstance(value, bool) or not isinstance(value, self.kind):
-            return False
-        return (self.low < value or (self.closed and value == self.low)) and value < self.high
-
-    def __str__(self):
-        kind = "an int" if self.kind is Integral else "a float"
-        return f"{kind} in {'[' if self.closed else '('}{self.low}, {self.high})"
-
-
-class Options(NamedTuple):
-    """One of several strings or None."""
-
-    values: tuple
-
-    def allows(self, value):
-        return (value is None or isinstance(value, str)) and value in self.values
-
-    def __str__(self):
-        if self.values == (None,):
-            return "None"
-        return "one of {" + ", ".join(map(repr, self.values)) + "}"
-
-
-class Kind(NamedTuple):
-    """Anything that a test accepts, in words."""
-
-    test: object
-    words: str
-
-    def allows(self, value):
-        return bool(self.test(value))
-
-    def __str__(self):
-        return self.words
-
-
 def _is_sizes(value):
-    size = Number(Integral, 1)
-    return isinstance(value, (tuple, list)) and all(size.allows(v) for v in value)
+    return isinstance(value, (tuple, list)) and all(map(COUNT.allows, value))
 
 
 def _is_patterns(value):
@@ -77,9 +31,7 @@ def _is_callbacks(value):
 
 
 POSITIVE = Number(Real, 0, closed=False)
-COUNT = Number(Integral, 1)
 BOOLEAN = Kind(lambda v: isinstance(v, bool), "a bool")
-NONE = Options((None,))
 
 CONSTRAINTS = {
     "module": [NONE, Kind(callable, "an nn.Module, its class or a factory")],
@@ -149,13 +101,6 @@ def check_params(estimator):
             allowed = [Options(("second_order", "first_order"))]  # the others would not train it
         if allowed:
             check_value(owner, name, value, allowed)
-
-
-def check_value(owner, name, value, allowed):
-    """Raise ValueError if none of the rules ``allowed`` allows ``value`` for ``owner``'s parameter."""
-    if not any(rule.allows(value) for rule in allowed):
-        words = " or ".join(str(rule) for rule in allowed)
-        raise ValueError(f"The {name!r} parameter of {owner} must be {words}. Got {value!r} instead.")
 
 
 def check_names(estimator, params, known, error):
