@@ -3,6 +3,7 @@
     export SKMETA_DATA=...                             # the folder with the data sets
     python -m benchmarks.accuracy                      # all studies: writes benchmarks/RESULTS.md
     python -m benchmarks.accuracy wisdm --minutes 110  # some studies, for that long; again to go on
+    python -m benchmarks.accuracy clinc --jobs 8       # several methods at a time, a process for each
     python -m benchmarks.accuracy clinc --validation   # while methods are developed: meta-test stays closed
     python -m benchmarks.accuracy --quick              # the same of a part of each, in some minutes
     python -m benchmarks.accuracy --list               # the studies, and how much of each is done

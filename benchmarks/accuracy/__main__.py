@@ -5,6 +5,9 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import torch
+from joblib import Parallel, delayed
+
 from benchmarks.accuracy.clock import Clock, OutOfTime
 from benchmarks.accuracy.data import missing_files
 from benchmarks.accuracy.report import page
@@ -43,6 +46,14 @@ def has_data(study):
     return not missing
 
 
+def has_gpu(study):
+    """Whether there is a GPU, if a study needs one; else say that there is none."""
+    missing = study.needs_gpu and not torch.cuda.is_available()
+    if missing:
+        print(f"{study.name} is left out: there is no GPU")
+    return not missing
+
+
 def parse(arguments):
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description="Accuracy of skmeta.")
@@ -53,6 +64,7 @@ def parse(arguments):
     parser.add_argument("--minutes", type=float, help="stop after these; the same command goes on")
     parser.add_argument("--methods", nargs="+", help="run only these, such as TMAML or 'local *'")
     parser.add_argument("--seeds", type=int, help="in place of each study's number of seeds")
+    parser.add_argument("--jobs", type=int, default=1, help="methods at a time, each in a process of its own")
     parser.add_argument("--list", action="store_true", help="the studies, and how much of each is done")
     parser.add_argument("--report", action="store_true", help="write the page of what is done, run nothing")
     parser.add_argument("--any-code", action="store_true", help="take results of earlier code as they are")
@@ -74,12 +86,15 @@ def parse(arguments):
 def compute(studies, args, store):
     """Run what is not done, for as long as the command line says."""
     clock = Clock(args.minutes)
+    fits = [
+        delayed(run)(study, split, method, store, clock)
+        for study in filter(has_gpu, studies)
+        for split in study.splits
+        for method in methods_of(study)
+        if not args.methods or any(fnmatchcase(method.name, pattern) for pattern in args.methods)
+    ]
     try:
-        for study in studies:
-            methods = methods_of(study)
-            if args.methods:
-                methods = [m for m in methods if any(fnmatchcase(m.name, p) for p in args.methods)]
-            run(study, methods, store, clock)
+        Parallel(args.jobs, batch_size=1, pre_dispatch="all")(fits)
     except (OutOfTime, KeyboardInterrupt):
         print("Stopped. What is done is kept; the same command goes on from here.")
 

@@ -1,8 +1,6 @@
 """The page, as Markdown."""
 
 import numpy as np
-import sklearn
-import torch
 
 from benchmarks.accuracy.results import best_of, half_width, is_met, results_of
 from benchmarks.accuracy.store import plain
@@ -40,7 +38,7 @@ otherwise, Reptile are transductive, which is easier."""
 def page(studies, store):
     """The goals, then a table for each study that has a result."""
     found = [(study, results_of(study, store)) for study in studies]
-    parts = [INTRO, f"scikit-learn {sklearn.__version__}, torch {torch.__version__}.", _goals(found)]
+    parts = [INTRO, _versions(found), _goals(found)]
     if any(study.brief for study in studies):
         parts.insert(1, "**A quick run: few steps, methods and episodes. The goals are for the full one.**")
     if store.any_code:
@@ -49,6 +47,11 @@ def page(studies, store):
         parts.insert(1, NOT_FINAL)
     parts += [_section(*pair) for pair in found if any(result is not None for result in pair[1].values())]
     return "\n\n".join(parts) + "\n"
+
+
+def _versions(found):
+    results = [result for _, by_name in found for result in by_name.values() if result is not None]
+    return f"Made with {'; or with '.join(sorted(set().union(*(result.versions for result in results))))}."
 
 
 def _goals(found):

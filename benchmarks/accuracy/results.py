@@ -16,7 +16,7 @@ class Result:
     """A method in a study, all of its splits and seeds.
 
     ``scores`` holds the mean over seeds of each episode, ``task`` its task; ``by_seed`` the mean of each
-    seed. Errors are negative scores.
+    seed, ``versions`` the packages that made it. Errors are negative scores.
     """
 
     method: object
@@ -26,6 +26,7 @@ class Result:
     validation: float
     minutes: float
     params: list
+    versions: set
 
     def summary(self):
         """``skmeta.evaluate``'s Bunch of the scores."""
@@ -59,6 +60,7 @@ def _result(study, method, found):
         float(np.mean([record["score"] for record in validations])),
         float(np.mean([record["minutes"] for record in validations])),
         [validation["config"]["params"] for validation, _ in pairs[0]],
+        {record["versions"] for row in pairs for pair in row for record in pair},
     )
 
 

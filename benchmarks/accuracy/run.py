@@ -11,21 +11,19 @@ from benchmarks.accuracy.variants import VARIANTS
 
 def methods_of(study):
     """The methods that are run in a study."""
-    baselines = BASELINES
+    baselines = BASELINES if study.has_baselines else []
     if study.brief:
-        baselines = [baseline.quick() for baseline in BASELINES if not baseline.slow]
+        baselines = [baseline.quick() for baseline in baselines if not baseline.slow]
     return [method for method in (*VARIANTS, *baselines) if method.suits(study)]
 
 
-def run(study, methods, store, clock, tell=print):
-    """All that a study still lacks: ``OutOfTime`` if the clock ends it."""
-    for split in study.splits:
-        for method in methods:
-            for params in method.candidates(study):
-                validate(study, trial(study, split, method, params, 0), method, store, clock, tell)
-            params = chosen(study, split, method, store)
-            for seed in range(method.n_seeds(study)):
-                finish(study, trial(study, split, method, params, seed), method, store, clock, tell)
+def run(study, split, method, store, clock, tell=print):
+    """All that a method still lacks on a split of a study: ``OutOfTime`` if the clock ends it."""
+    for params in method.candidates(study):
+        validate(study, trial(study, split, method, params, 0), method, store, clock, tell)
+    params = chosen(study, split, method, store)
+    for seed in range(method.n_seeds(study)):
+        finish(study, trial(study, split, method, params, seed), method, store, clock, tell)
 
 
 def trial(study, split, method, params, seed):

@@ -7,9 +7,14 @@ import pickle
 import re
 from pathlib import Path
 
+import sklearn
+import torch
+
+VERSIONS = f"scikit-learn {sklearn.__version__}, torch {torch.__version__}"
+
 
 class Store:
-    """Records by configuration, and the version of the code that they came from.
+    """Records by configuration, and the versions of the code and of packages that they came from.
 
     Parameters
     ----------
@@ -30,7 +35,7 @@ class Store:
 
     def put(self, kind, config, code, **values):
         """Keep the values as the record of a configuration, and return it."""
-        record = {"config": plain(config), "code": code, **values}
+        record = {"config": plain(config), "code": code, "versions": VERSIONS, **values}
         _write(self._file(kind, config, "json"), json.dumps(record, indent=1).encode())
         return record
 
