@@ -374,7 +374,7 @@ def omniglot():
             name=f"gpu-{study.name}",
             title=f"{study.title}, 60,000 steps on a GPU",
             settings=study.settings | {"device": "cuda", "meta_batch_size": 4},
-            training=Training(steps=60_000, chunk=2_000, patience=10**9),
+            training=Training(steps=60_000, chunk=5_000, patience=10**9, minutes=18),
             has_baselines=False,
         )
         for study in convolutional
