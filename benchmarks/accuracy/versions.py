@@ -52,8 +52,18 @@ def code_version(*files):
         for node in ast.walk(tree):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
                 node.body = node.body[1:]
-        digest.update(ast.dump(tree).encode())
+        digest.update(repr(_syntax(tree)).encode())
     return digest.hexdigest()[:16]
+
+
+def _syntax(node):
+    """A syntax tree as nested lists, the same in all versions of Python, which add fields that are empty."""
+    if isinstance(node, list):
+        return [_syntax(part) for part in node]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = [[name, _syntax(value)] for name, value in ast.iter_fields(node) if value not in (None, [])]
+    return [type(node).__name__, *fields]
 
 
 def view_files(params):
