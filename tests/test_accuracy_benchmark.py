@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn
+import torch
+from joblib import parallel_config
 from sklearn.base import clone, is_classifier
 
 from benchmarks.accuracy import __main__, data, meta_test, report, run, versions
@@ -116,6 +119,27 @@ def test_a_stopped_training_goes_on_where_it_was(store, tmp_path):
     assert states[0].steps == 4 and states[0].looks == states[1].looks
     scores = [results_of(TINY, s)["TMAML, tuned"].scores for s in (store, whole)]
     np.testing.assert_array_equal(*scores)
+
+
+def test_a_version_of_code_is_of_what_it_does(tmp_path):
+    sources = (
+        "def f(x):\n    return x + 1",
+        "def f(x):\n    'A sum.'\n    return x + 1  # one",
+        "def f(x): return x",
+    )
+    files = [tmp_path / f"{i}.py" for i in range(3)]
+    for file, source in zip(files, sources, strict=True):
+        file.write_text(source, encoding="utf-8")
+    same, commented, other = map(versions.code_version, files)
+    assert same == commented != other
+
+
+def test_a_field_that_a_python_adds_to_syntax_changes_no_version():
+    tree = ast.parse("def f(): pass")
+    before = versions._syntax(tree)
+    tree.body[0]._fields += ("new_in_this_python",)
+    tree.body[0].new_in_this_python = []
+    assert versions._syntax(tree) == before
 
 
 def test_an_augmentation_is_code_of_the_methods_that_use_it():
@@ -280,6 +304,16 @@ def test_a_goal_is_met_so_far_while_methods_are_missing(store):
         assert f"| {mark} |" in report.page([replace(TINY, goal=goal)], store)
 
 
+def test_the_page_tells_the_versions_of_packages(store):
+    compute(store)
+    assert f"Made with scikit-learn {sklearn.__version__}, torch {torch.__version__}." in report.page(
+        [TINY], store
+    )
+    file = next(store.folder.rglob("TMAML*-test-*.json"))
+    file.write_text(file.read_text().replace(f"torch {torch.__version__}", "torch 0.0.0"))
+    assert "torch 0.0.0; or with scikit-learn" in report.page([TINY], store)
+
+
 def test_the_page_tells_that_results_of_any_code_were_taken(store):
     pages = [report.page([TINY], s) for s in (store, Store(store.folder, any_code=True))]
     assert ["earlier versions of the code" in page for page in pages] == [False, True]
@@ -313,6 +347,28 @@ def test_the_command_goes_on_and_writes_the_page(tmp_path, monkeypatch, capsys):
     assert "| **no** |" in page.read_text()
     __main__.main([*command, "--list"])
     assert "2 of    2 done" in capsys.readouterr().out
+
+
+def test_several_methods_at_a_time_give_the_same(store, tmp_path, monkeypatch):
+    compute(store)
+    monkeypatch.setattr(__main__, "STUDIES", [TINY])
+    monkeypatch.setattr(__main__, "methods_of", lambda study: METHODS)
+    command = ["--jobs", "2", "--cache", str(tmp_path / "jobs"), "--out", str(tmp_path / "page.md")]
+    with parallel_config(backend="threading"):  # where the few scanners are seen
+        __main__.main(command)
+    pages = [report.page([TINY], s) for s in (store, Store(tmp_path / "jobs"))]
+    assert "| TMAML, tuned |" in pages[0]
+    figures = [[line.split("|")[2:6] for line in page.splitlines() if line[:1] == "|"] for page in pages]
+    assert figures[0] == figures[1]
+
+
+def test_a_study_that_needs_a_gpu_is_left_out_without_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    study = replace(TINY, name="gpu-scanners", settings={"device": "cuda"})
+    monkeypatch.setattr(__main__, "STUDIES", [study])
+    __main__.main(["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "page.md")])
+    assert "gpu-scanners is left out: there is no GPU" in capsys.readouterr().out
+    assert "not finished" in (tmp_path / "page.md").read_text()
 
 
 def test_a_wrong_name_is_told():

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.accuracy.results import best_of, half_width, is_met, results_of
-from benchmarks.accuracy.store import plain
+from benchmarks.accuracy.store import VERSIONS, plain
 
 INTRO = """\
 # Accuracy on new tasks
@@ -22,7 +22,8 @@ scores of earlier versions were known by then; each table tells the best of skme
 - ±: half of the 95 % interval over meta-test tasks, after the mean over seeds (of class splits, where a split
   is one task; of episodes, for Omniglot, which is a single one). *Seeds*: standard deviation of their means.
 - *Best of skmeta less this*: paired, on the same episodes, with its interval; positive where skmeta is
-  better. The best of skmeta is the one that does best on meta-validation."""
+  better. The best of skmeta is the one that does best on meta-validation.
+- *Minutes* of training, of one thread, on whichever machine it was."""
 
 NOT_FINAL = """\
 **Figures are of meta-validation, by which the methods were also chosen. Meta-test stays closed.**"""
@@ -51,7 +52,8 @@ def page(studies, store):
 
 def _versions(found):
     results = [result for _, by_name in found for result in by_name.values() if result is not None]
-    return f"Made with {'; or with '.join(sorted(set().union(*(result.versions for result in results))))}."
+    versions = set().union(*(result.versions for result in results)) or {VERSIONS}
+    return f"Made with {'; or with '.join(sorted(versions))}."
 
 
 def _goals(found):
