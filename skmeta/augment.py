@@ -6,12 +6,11 @@ a task can change both alike.
 """
 
 from dataclasses import dataclass
-from numbers import Real
 
 import torch
 from torch.nn.functional import pad
 
-from skmeta.parameter_rules import COUNT, NONE, Kind, Number, check_value
+from skmeta.parameter_rules import COUNT, NONE, POSITIVE, Kind, check_value
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class GaussianNoise:
     scale: float
 
     def __post_init__(self):
-        check_value("GaussianNoise", "scale", self.scale, [Number(Real, 0, closed=False)])
+        check_value("GaussianNoise", "scale", self.scale, [POSITIVE])
 
     def __call__(self, X, generator):
         noise = torch.randn(X.shape, generator=generator, device=X.device)

@@ -4,10 +4,11 @@ A row's features never depend on the rows beside it, so predictions are inductiv
 """
 
 from itertools import pairwise
-from numbers import Real
 
 import torch
 from torch import nn
+
+from skmeta.parameter_rules import POSITIVE, check_value
 
 # No root, logarithm or quotient of less than this.
 TINY = 1e-12
@@ -88,8 +89,7 @@ class WeightedFeatures(nn.Module):
 
     def __init__(self, in_features, length=5.0):
         super().__init__()
-        if not isinstance(length, Real) or not 0 < length < float("inf"):
-            raise ValueError(f"WeightedFeatures: length must be a float in (0, inf). Got {length!r} instead.")
+        check_value("WeightedFeatures", "length", length, [POSITIVE])
         self.length = length
         self.log_weight = nn.Parameter(torch.zeros(in_features))
 

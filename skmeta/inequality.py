@@ -7,6 +7,8 @@ Formulas: Jamal & Qi, Task Agnostic Meta-Learning for Few-Shot Learning, CVPR 20
 
 import torch
 
+from skmeta.parameter_rules import POSITIVE, check_value
+
 # A share of zero would make its logarithm or power infinite, and so would its derivative.
 SMALLEST_SHARE = 1e-6
 
@@ -34,8 +36,7 @@ def generalized_entropy(losses, alpha=2.0):
 
 def atkinson(losses, epsilon=1.0):
     """Atkinson index with inequality aversion ``epsilon`` > 0."""
-    if epsilon <= 0:
-        raise ValueError(f"epsilon must be a float in (0, inf). Got {epsilon!r} instead.")
+    check_value("atkinson", "epsilon", epsilon, [POSITIVE])
     r = _shares(losses)
     if epsilon == 1:
         return 1 - r.log().mean().exp()

@@ -1,6 +1,6 @@
 """What a parameter may be: rules, and the message where none of them allows a value."""
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import NamedTuple
 
 
@@ -50,6 +50,7 @@ class Kind(NamedTuple):
 
 
 COUNT = Number(Integral, 1)
+POSITIVE = Number(Real, 0, closed=False)
 NONE = Options((None,))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sklearn
 import torch
-from joblib import parallel_config
+from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone, is_classifier
 
 from benchmarks.accuracy import __main__, data, meta_test, report, run, versions
@@ -377,6 +377,19 @@ def test_a_wrong_name_is_told():
 
 
 # ---- the tables of methods
+
+
+def test_a_fit_can_go_to_another_process(store):
+    pairs = [
+        (study, method) for study in STUDIES for method in [*VARIANTS, *BASELINES] if method.suits(study)
+    ]
+    there = Parallel(2)(delayed(candidates)(*pair, store, Clock(1)) for pair in pairs)
+    assert there == [candidates(*pair, store, Clock(1)) for pair in pairs]
+
+
+def candidates(study, method, store, clock):
+    clock.check()
+    return repr([study.name, method.candidates(study), store.folder])
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)

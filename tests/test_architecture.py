@@ -125,6 +125,7 @@ def test_only_estimators_are_estimators():
     ("name", "source"),
     [
         ("skmeta.losses", "from skmeta.engine import train"),
+        ("skmeta.parameter_rules", "from skmeta import augment"),
         ("skmeta.losses", "from skmeta import heads"),
         ("skmeta.losses", "import skmeta"),
         ("skmeta.losses", "from . import engine"),

@@ -88,7 +88,9 @@ def test_weighted_features_of_a_row_of_zeros_have_finite_second_derivatives():
 
 @pytest.mark.parametrize("length", [0, -1.0, float("inf"), float("nan"), "5", None])
 def test_weighted_features_need_a_positive_length(length):
-    with pytest.raises(ValueError, match=r"length must be a float in \(0, inf\)\. Got "):
+    with pytest.raises(
+        ValueError, match=r"'length' parameter of WeightedFeatures must be a float in \(0, inf\)\. Got "
+    ):
         WeightedFeatures(3, length)
 
 

@@ -23,7 +23,7 @@ scores of earlier versions were known by then; each table tells the best of skme
   is one task; of episodes, for Omniglot, which is a single one). *Seeds*: standard deviation of their means.
 - *Best of skmeta less this*: paired, on the same episodes, with its interval; positive where skmeta is
   better. The best of skmeta is the one that does best on meta-validation.
-- *Minutes* of training, of one thread, on whichever machine it was."""
+- *Minutes* of training, on whichever machine it was."""
 
 NOT_FINAL = """\
 **Figures are of meta-validation, by which the methods were also chosen. Meta-test stays closed.**"""

@@ -57,7 +57,7 @@ def code_version(*files):
 
 
 def _syntax(node):
-    """A syntax tree as nested lists, the same in all versions of Python, which add fields that are empty."""
+    """A syntax tree as nested lists, without the empty fields that a version of Python may add."""
     if isinstance(node, list):
         return [_syntax(part) for part in node]
     if not isinstance(node, ast.AST):

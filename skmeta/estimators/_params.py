@@ -9,7 +9,7 @@ import torch
 from skmeta.engine import OPTIMIZERS
 from skmeta.heads import HEADS
 from skmeta.inequality import INEQUALITIES
-from skmeta.parameter_rules import COUNT, NONE, Kind, Number, Options, check_value
+from skmeta.parameter_rules import COUNT, NONE, POSITIVE, Kind, Number, Options, check_value
 
 # skorch's spellings that the estimators pass on, as constructor arguments and grid keys.
 SKORCH_PREFIXES = ("module__", "optimizer__", "callbacks__", "iterator_train__")
@@ -30,7 +30,6 @@ def _is_callbacks(value):
     return all(len(pair) == 2 and hasattr(pair[1], "on_train_begin") for pair in named)
 
 
-POSITIVE = Number(Real, 0, closed=False)
 BOOLEAN = Kind(lambda v: isinstance(v, bool), "a bool")
 
 CONSTRAINTS = {

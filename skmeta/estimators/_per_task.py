@@ -10,8 +10,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.datasets import TaskList
-from skmeta.estimators._params import NONE, Kind, check_value
 from skmeta.estimators._tasks import check_lengths, check_list, check_width, is_task_list, task_names
+from skmeta.parameter_rules import NONE, Kind, check_value
 
 TRANSFORMER = [NONE, Kind(lambda v: hasattr(v, "transform") and not isinstance(v, type), "a transformer")]
 

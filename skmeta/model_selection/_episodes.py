@@ -16,8 +16,8 @@ from sklearn.utils import _safe_indexing
 from skmeta.datasets import TaskList
 from skmeta.estimators._episodes import check_classes, check_sizes, draw_episodes
 from skmeta.estimators._inference import NUMBERS_AT_ONCE, TASKS_AT_ONCE
-from skmeta.estimators._params import COUNT, NONE, Number, check_value
 from skmeta.estimators._tasks import Tasks, is_task_list, read_tasks
+from skmeta.parameter_rules import COUNT, NONE, Number, check_value
 
 # What the arguments that say which episodes to draw may be.
 DRAW = {

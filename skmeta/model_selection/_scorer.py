@@ -15,7 +15,6 @@ from skmeta.estimators._adapted import adapt, last_of
 from skmeta.estimators._base import MetaEstimator
 from skmeta.estimators._episodes import draw_episodes
 from skmeta.estimators._few_shot import FewShotClassifier, FewShotRegressor
-from skmeta.estimators._params import COUNT, Number, check_value
 from skmeta.estimators._tasks import (
     Tasks,
     check_lengths,
@@ -25,6 +24,7 @@ from skmeta.estimators._tasks import (
     task_names,
 )
 from skmeta.model_selection._metrics import named_scorer
+from skmeta.parameter_rules import COUNT, Number, check_value
 
 
 def few_shot_scorer(metric="accuracy", n_shot=5, random_state=0):

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skmeta.estimators._params import COUNT, Kind, check_value
 from skmeta.model_selection._evaluate import prepare, score_episodes, summarize
+from skmeta.parameter_rules import COUNT, Kind, check_value
 
 
 def _are_counts(value):
