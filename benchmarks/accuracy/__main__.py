@@ -65,12 +65,7 @@ def parse(arguments):
     parser.add_argument("--minutes", type=float, help="stop after these; the same command goes on")
     parser.add_argument("--methods", nargs="+", help="run only these, such as TMAML or 'local *'")
     parser.add_argument("--seeds", type=int, help="in place of each study's number of seeds")
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=1,
-        help="methods at a time, at most one for each core",
-    )
+    parser.add_argument("--jobs", type=int, default=1, help="methods at a time, at most one for each core")
     parser.add_argument("--list", action="store_true", help="the studies, and how much of each is done")
     parser.add_argument("--report", action="store_true", help="write the page of what is done, run nothing")
     parser.add_argument("--any-code", action="store_true", help="take results of earlier code as they are")
