@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 import skmeta
-from skmeta.backbones import MLP, Conv4
+from skmeta.core.backbones import MLP, Conv4
 
 N_WAY = 5
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from skmeta import losses
+from skmeta.core import losses
+from skmeta.core.heads import LinearHead
 from skmeta.engine import MetaLearner
-from skmeta.heads import LinearHead
 
 TOLERANCE = 1e-4
 STRATEGIES = {"skmeta": "auto", "skmeta, vmap": "vmap", "skmeta, loop": "loop"}

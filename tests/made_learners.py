@@ -4,12 +4,12 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from skmeta.backbones import MLP
+from skmeta.core.backbones import MLP
+from skmeta.core.heads import CosineHead, LinearHead, PrototypeHead, TiedHead
+from skmeta.core.losses import OuterObjective, cross_entropy
+from skmeta.core.meta_models import BasisMetaModel
 from skmeta.engine import EpisodeSource, MetaLearner, make_net
-from skmeta.episodes import EpisodeSampler, Rows
-from skmeta.heads import CosineHead, LinearHead, PrototypeHead, TiedHead
-from skmeta.losses import OuterObjective, cross_entropy
-from skmeta.meta_models import BasisMetaModel
+from skmeta.tasks.episodes import EpisodeSampler, Rows
 
 N_TASKS, N_FEATURES, N_HIDDEN, N_WAY = 3, 4, 5, 3
 HEADS = {

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skmeta.backbones import BATCH_NORMS, MLP, Conv4, StandardizedMLP, WeightedFeatures
+from skmeta.core.backbones import BATCH_NORMS, MLP, Conv4, StandardizedMLP, WeightedFeatures
 
 BACKBONES = {
     "MLP": (lambda: MLP(4, (6, 3)), (4,), 3),

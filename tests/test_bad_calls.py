@@ -449,7 +449,7 @@ BAD = [
         "module=<class 'torch.nn.modules.linear.Linear'>",
         "'out_features'", {"module": nn.Linear}),
     Bad("module: argument that it lacks", ALL, lambda m: m.fit([(rows, Y[:12]) for rows, _ in IMAGES]),
-        TypeError, "module=<class 'skmeta.backbones.Conv4'> could not be called with", "'width'",
+        TypeError, "module=<class 'skmeta.core.backbones.Conv4'> could not be called with", "'width'",
         {"module": Conv4, "module__width": 3}),
     Bad("module: for other rows", ALL, fit, ValueError, "module failed on rows of shape (3,)",
         "mat1 and mat2 shapes cannot be multiplied", {"module": nn.Linear(7, 2)}),

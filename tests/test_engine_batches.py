@@ -4,7 +4,7 @@ import pytest
 import torch
 from made_learners import RAGGED, assert_same, ragged_source
 
-from skmeta.targets import TargetScaler, moments
+from skmeta.tasks.targets import TargetScaler, moments
 
 
 @pytest.mark.parametrize("targets", ["per task", "shared", "values"])

@@ -24,9 +24,9 @@ from made_learners import (
 from torch import nn
 from torch.nn import functional
 
-from skmeta.backbones import MLP, Conv4
+from skmeta.core.backbones import MLP, Conv4
+from skmeta.core.losses import cross_entropy, squared_error
 from skmeta.engine import settle, train
-from skmeta.losses import cross_entropy, squared_error
 
 STRATEGIES = "batched", "vmap", "loop"
 

@@ -18,8 +18,8 @@ from made_learners import (
 from torch import nn
 from torch.nn import functional
 
+from skmeta.core.losses import accuracy
 from skmeta.engine import StepProgress, early_stopping, settle, train
-from skmeta.losses import accuracy
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from sklearn.base import clone
 from torch import nn
 
 from skmeta import GaussianNoise, TaskList, TMAMLClassifier, TMAMLRegressor
-from skmeta.backbones import MLP
+from skmeta.core.backbones import MLP
+from skmeta.core.losses import squared_error
 from skmeta.engine import pretrain, restored_threads, threads
-from skmeta.losses import squared_error
 
 TASKS, LINES = make_tasks(), make_lines()
 # No task holds all of the classes, so labels are per task; "a" recurs and means another thing each time.

@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from skmeta import TAMLClassifier, TAMLRegressor, TMAMLClassifier, adapt
-from skmeta.meta_models import BasisMetaModel
+from skmeta.core.meta_models import BasisMetaModel
 
 TASKS, LINES = make_tasks(), make_lines()
 OWN_LABELS = [(X, np.where(y == 0, f"a{i}", f"b{i}")) for i, (X, y) in enumerate(TASKS)]
@@ -132,7 +132,7 @@ def test_they_are_of_the_last_adapt_whatever_came_after(kind):
 def test_a_large_support_set_is_taken_in_parts(kind, monkeypatch):
     model = fitted(kind)
     expected = model.updates_
-    monkeypatch.setattr("skmeta.estimators._inference.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("skmeta.estimators.inference.ROWS_AT_ONCE", 7)
     for name in "gradient", "predicted", "weights":
         np.testing.assert_allclose(model.updates_[name], expected[name], rtol=1e-3, atol=1e-5)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from skmeta.episodes import EpisodeSampler, Rows, fixed_draw, random_order
+from skmeta.tasks.episodes import EpisodeSampler, Rows, fixed_draw, random_order
 
 # Rows of each class, by task: even, ragged, with classes too small to fill both sets, with gaps in the codes.
 TASKS = [

@@ -34,8 +34,8 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skmeta import Conv4, TAMLClassifier, TMAMLClassifier, adapt
-from skmeta.estimators import _base, _inference
-from skmeta.meta_models import BasisMetaModel
+from skmeta.core.meta_models import BasisMetaModel
+from skmeta.estimators import base, inference
 
 # Over all estimators, 1,000.
 N_ADAPTATIONS = 250
@@ -508,7 +508,7 @@ def test_a_row_alone_is_predicted_as_among_others(estimator):
 def test_many_rows_are_predicted_in_parts(monkeypatch):
     clf = TMAMLClassifier(**QUICK).fit(X, Y)
     whole = clf.predict_proba(X)
-    monkeypatch.setattr(_inference, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(inference, "ROWS_AT_ONCE", 5)
     np.testing.assert_allclose(clf.predict_proba(X), whole, rtol=1e-12)
 
 
@@ -519,7 +519,7 @@ def test_many_support_rows_are_adapted_to_in_parts(estimator, form, monkeypatch)
     X, y = tasks[0]
     model = estimator(**QUICK | {"max_iter": 20}).fit(tasks)
     whole = copied(model.adapt(X, y).adapted_params_)
-    monkeypatch.setattr(_inference, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(inference, "ROWS_AT_ONCE", 5)
     rows = []
     model.net_.module_.backbone.register_forward_hook(lambda module, inputs, _: rows.append(len(inputs[0])))
     for name, p in model.adapt(form(X), y).adapted_params_.items():
@@ -533,7 +533,7 @@ def test_many_support_rows_are_adapted_to_in_parts(estimator, form, monkeypatch)
 )
 @each_estimator
 def test_predict_tasks_equals_adapt_and_predict_one_by_one(estimator, tasks, at_once, monkeypatch):
-    monkeypatch.setattr(_inference, "TASKS_AT_ONCE", at_once)
+    monkeypatch.setattr(inference, "TASKS_AT_ONCE", at_once)
     clf = estimator(**QUICK | {"max_iter": 20}, adapt_steps=3).fit(tasks)
     supports = [(X[: 6 + i], y[: 6 + i]) for i, (X, y) in enumerate(tasks)]
     queries = [X[-1 - 2 * i :] for i, (X, _) in enumerate(tasks)]
@@ -557,7 +557,7 @@ def test_batched_tasks_give_the_same_numbers_as_single_ones(estimator):
 
 @each_estimator
 def test_the_number_of_a_bad_task_counts_over_all_parts(estimator, monkeypatch):
-    monkeypatch.setattr(_inference, "TASKS_AT_ONCE", 3)
+    monkeypatch.setattr(inference, "TASKS_AT_ONCE", 3)
     clf = estimator(**QUICK).fit(TASKS)
     with pytest.raises(ValueError, match="task 4: X has 2 features"):
         clf.predict_tasks(TASKS, [X] * 4 + [X[:, :2]] + [X] * 3)
@@ -970,8 +970,8 @@ def test_skorchs_spellings_set_the_length_of_an_epoch_and_the_meta_batch(estimat
 
 
 def test_max_iter_auto(monkeypatch):
-    assert (_base.STEPS_FOR_TASKS, _base.STEPS_FOR_ONE_TASK) == (600, 20)
-    monkeypatch.setattr(_base, "STEPS_FOR_TASKS", 6)
+    assert (base.STEPS_FOR_TASKS, base.STEPS_FOR_ONE_TASK) == (600, 20)
+    monkeypatch.setattr(base, "STEPS_FOR_TASKS", 6)
     for data, n_steps in [((TASKS,), 6), ((X, Y), 20), (POOL, 6)]:
         assert TMAMLClassifier(**QUICK | {"max_iter": "auto"}).fit(*data).n_iter_ == n_steps
 

@@ -5,9 +5,9 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 from torch.nn import functional
 
-from skmeta.heads import HEADS, CosineHead, LinearHead, PrototypeHead, TiedHead
-from skmeta.inner_loop import Evidence, GradientDescent, gradient_of, inner_loop
-from skmeta.losses import cross_entropy
+from skmeta.core.heads import HEADS, CosineHead, LinearHead, PrototypeHead, TiedHead
+from skmeta.core.inner_loop import Evidence, GradientDescent, gradient_of, inner_loop
+from skmeta.core.losses import cross_entropy
 
 N_WAY, N_FEATURES = 3, 4
 FEATURES = torch.randn(8, N_FEATURES, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from skmeta.inequality import INEQUALITIES, atkinson, generalized_entropy, gini, log_variance, theil
+from skmeta.core.inequality import INEQUALITIES, atkinson, generalized_entropy, gini, log_variance, theil
 
 MEASURES = {
     **INEQUALITIES,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from skmeta.inner_loop import (
+from skmeta.core.inner_loop import (
     Evidence,
     GradientDescent,
     LearnedUpdate,
@@ -16,8 +16,8 @@ from skmeta.inner_loop import (
     gradient_of_parts,
     inner_loop,
 )
-from skmeta.losses import cross_entropy, squared_error
-from skmeta.meta_models import BasisMetaModel
+from skmeta.core.losses import cross_entropy, squared_error
+from skmeta.core.meta_models import BasisMetaModel
 
 N_STEPS = 3
 

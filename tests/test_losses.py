@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from skmeta.inequality import INEQUALITIES
-from skmeta.losses import (
+from skmeta.core.inequality import INEQUALITIES
+from skmeta.core.losses import (
     OuterObjective,
     accuracy,
     cross_entropy,

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.func import grad
 
-from skmeta.inner_loop import Evidence, LearnedUpdate, Step, gradient_of, inner_loop
-from skmeta.losses import cross_entropy, squared_error
-from skmeta.meta_models import BasisMetaModel, _Mixed
+from skmeta.core.inner_loop import Evidence, LearnedUpdate, Step, gradient_of, inner_loop
+from skmeta.core.losses import cross_entropy, squared_error
+from skmeta.core.meta_models import BasisMetaModel, _Mixed
 
 META_MODELS = {
     "basis": BasisMetaModel,

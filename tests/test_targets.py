@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import digamma, polygamma
 
-from skmeta.targets import TargetScaler, moments
+from skmeta.tasks.targets import TargetScaler, moments
 
 
 def make_targets(n_tasks=6, *, n_outputs=2, level=3.0, log_scale=2.0, seed=0):

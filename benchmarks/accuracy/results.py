@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.accuracy.run import methods_of, records
-from skmeta.model_selection._evaluate import summarize
+from skmeta.model_selection.evaluate import summarize
 
 # Episodes of one class split are of one task; a split's number times this tells splits apart.
 TASKS_IN_A_SPLIT = 10_000

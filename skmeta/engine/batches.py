@@ -5,7 +5,7 @@ from itertools import islice
 import torch
 from torch.utils.data import Dataset
 
-from skmeta.episodes import Draw, random_order
+from skmeta.tasks.episodes import Draw, random_order
 
 # Outer steps in what skorch calls an epoch: a row of the history, a look at the validation tasks.
 STEPS_PER_EPOCH = 50

@@ -7,10 +7,10 @@ from operator import getitem
 import torch
 from torch import nn
 
-from skmeta.backbones import BATCH_NORMS
+from skmeta.core.backbones import BATCH_NORMS
+from skmeta.core.inner_loop import GradientDescent, LearnedUpdate, bounded, gradient_of_parts, inner_loop
+from skmeta.core.meta_models import BasisMetaModel
 from skmeta.engine.networks import MLPNetwork, ModuleNetwork
-from skmeta.inner_loop import GradientDescent, LearnedUpdate, bounded, gradient_of_parts, inner_loop
-from skmeta.meta_models import BasisMetaModel
 
 # One part, for a support set that is in memory at once.
 ALL_ROWS = (slice(None),)
@@ -238,7 +238,7 @@ class MetaLearner(nn.Module):
             return "batched"
         if self.strategy == "batched":
             raise ValueError(
-                "strategy='batched' needs the default network or an MLP of skmeta.backbones, all of which "
+                "strategy='batched' needs the default network or an MLP, all of which "
                 "adapts, and a default meta_model. Use strategy='auto'."
             )
         # One weight for each task turns a convolution into a grouped one, slow on a CPU.

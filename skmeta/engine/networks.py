@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from skmeta.backbones import MLP, StandardizedMLP
-from skmeta.inner_loop import Evidence, gradient_of
-from skmeta.losses import cross_entropy, squared_error
-from skmeta.mlp_gradient import MLPGradient, mlp
+from skmeta.core.backbones import MLP, StandardizedMLP
+from skmeta.core.inner_loop import Evidence, gradient_of
+from skmeta.core.losses import cross_entropy, squared_error
+from skmeta.core.mlp_gradient import MLPGradient, mlp
 
 # Logit of a class that an episode does not hold: finite, so that 0 * logit stays 0.
 ABSENT = -1e9

@@ -2,8 +2,8 @@
 
 import torch
 
+from skmeta.core.heads import LinearHead
 from skmeta.engine.threads import choose_threads, restored_threads
-from skmeta.heads import LinearHead
 
 # Adam's own default: there is no inner loop yet that a larger step could upset, or that needs a smaller.
 LEARNING_RATE = 1e-3

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from skmeta.meta_models import BasisMetaModel
+from skmeta.core.meta_models import BasisMetaModel
 
 
 def updates_of(learner, *support, **how):

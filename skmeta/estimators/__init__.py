@@ -1,10 +1,10 @@
 """The estimators: validate, encode labels, meta-train, adapt, predict."""
 
-from skmeta.estimators._adapted import adapt
-from skmeta.estimators._few_shot import FewShotClassifier, FewShotRegressor
-from skmeta.estimators._per_task import PerTask
-from skmeta.estimators._taml import TAMLClassifier, TAMLRegressor
-from skmeta.estimators._tmaml import TMAMLClassifier, TMAMLRegressor
+from skmeta.estimators.adapted import adapt
+from skmeta.estimators.few_shot import FewShotClassifier, FewShotRegressor
+from skmeta.estimators.per_task import PerTask
+from skmeta.estimators.taml import TAMLClassifier, TAMLRegressor
+from skmeta.estimators.tmaml import TMAMLClassifier, TMAMLRegressor
 
 __all__ = [
     "FewShotClassifier",

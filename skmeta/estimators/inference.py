@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from skmeta.backbones import MLP
+from skmeta.core.backbones import MLP
 from skmeta.engine import EpisodeSource, updates_of
-from skmeta.episodes import Rows, fixed_draw
-from skmeta.estimators._tasks import concatenate_rows
+from skmeta.tasks.episodes import Rows, fixed_draw
+from skmeta.tasks.rows import concatenate_rows
 
 # At once in memory: numbers of rows, rows, tasks, and adapted parameters.
 NUMBERS_AT_ONCE = 2**23

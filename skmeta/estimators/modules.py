@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from torch import nn
 
-from skmeta.backbones import BATCH_NORMS, MLP
+from skmeta.core.backbones import BATCH_NORMS, MLP
 
 # Enough to know the features' scales, without loading all tasks of a long list once more.
 TASKS_LOOKED_AT = 256

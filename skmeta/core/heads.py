@@ -9,7 +9,7 @@ import math
 import torch
 from torch import nn
 
-from skmeta.backbones import TINY, unit_length
+from skmeta.core.backbones import TINY, unit_length
 
 
 class LinearHead(nn.Module):

@@ -9,8 +9,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skmeta.estimators._adapted import adapt, last_of
-from skmeta.estimators._base import MetaEstimator
+from skmeta.estimators.adapted import adapt, last_of
+from skmeta.estimators.base import MetaEstimator
 
 
 class FewShotEstimator(BaseEstimator):

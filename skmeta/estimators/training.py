@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from skmeta import engine
-from skmeta.episodes import Rows
-from skmeta.estimators._episodes import GivenEpisodes, given_episodes, hold_out, make_sampler
-from skmeta.estimators._modules import count_features, make_backbone
-from skmeta.estimators._params import SKORCH_PREFIXES
-from skmeta.losses import OuterObjective
+from skmeta.core.losses import OuterObjective
+from skmeta.estimators.modules import count_features, make_backbone
+from skmeta.estimators.params import SKORCH_PREFIXES
+from skmeta.tasks.checks_of_episodes import GivenEpisodes, given_episodes, hold_out, make_sampler
+from skmeta.tasks.episodes import Rows
 
 # Episodes to validate on, at least: fewer make early stopping a matter of luck.
 VALIDATION_EPISODES = 64

@@ -6,11 +6,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
 
-from skmeta.estimators._adapted import adapt, last_of
-from skmeta.estimators._base import MetaEstimator
-from skmeta.model_selection._episodes import check_draw, draw_tasks
-from skmeta.model_selection._intervals import episode_interval, task_interval
-from skmeta.model_selection._metrics import Metric
+from skmeta.estimators.adapted import adapt, last_of
+from skmeta.estimators.base import MetaEstimator
+from skmeta.model_selection.episodes import check_draw, draw_tasks
+from skmeta.model_selection.intervals import episode_interval, task_interval
+from skmeta.model_selection.metrics import Metric
 
 
 def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, metric=None, random_state=0):

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from skmeta.episodes import EpisodeSampler, fixed_draw
+from skmeta.tasks.episodes import EpisodeSampler, fixed_draw
 
 
 class GivenEpisodes:

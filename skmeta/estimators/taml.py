@@ -4,10 +4,10 @@ import copy
 
 from sklearn.exceptions import NotFittedError
 
-from skmeta.estimators._classifier import MetaClassifier
-from skmeta.estimators._inference import updates_of_net
-from skmeta.estimators._regressor import MetaRegressor
-from skmeta.meta_models import BasisMetaModel
+from skmeta.core.meta_models import BasisMetaModel
+from skmeta.estimators.classifier import MetaClassifier
+from skmeta.estimators.inference import updates_of_net
+from skmeta.estimators.regressor import MetaRegressor
 
 
 class MetaModelMixin:
@@ -48,8 +48,8 @@ class TAMLClassifier(MetaModelMixin, MetaClassifier):
     Parameters
     ----------
     meta_model : nn.Module, default=None
-        None is ``skmeta.meta_models.BasisMetaModel()``. A module of your own is copied; its ``forward``
-        takes a ``skmeta.inner_loop.Step`` and returns a dict with an update for each of ``step.params``.
+        None is ``skmeta.core.meta_models.BasisMetaModel()``. A module of your own is copied; its ``forward``
+        takes a ``skmeta.core.inner_loop.Step`` and returns a dict with an update for each of ``step.params``.
     meta_model_lr : float, default=0.1
         Scale of the predicted update.
     meta_gradient : {"second_order", "first_order"}, default="second_order"

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from skmeta.inequality import INEQUALITIES
+from skmeta.core.inequality import INEQUALITIES
 
 
 def cross_entropy(outputs, y, weight):

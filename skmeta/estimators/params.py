@@ -6,9 +6,9 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 
+from skmeta.core.heads import HEADS
+from skmeta.core.inequality import INEQUALITIES
 from skmeta.engine import OPTIMIZERS
-from skmeta.heads import HEADS
-from skmeta.inequality import INEQUALITIES
 from skmeta.parameter_rules import COUNT, NONE, POSITIVE, Kind, Number, Options, check_value
 
 # skorch's spellings that the estimators pass on, as constructor arguments and grid keys.

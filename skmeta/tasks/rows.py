@@ -9,7 +9,7 @@ from sklearn.base import is_regressor
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import validate_data
 
-from skmeta.datasets import TaskList
+from skmeta.tasks.task_list import TaskList
 
 # In place of labels where none are wanted; None and strings are what a user may pass by mistake.
 NO_LABELS = object()

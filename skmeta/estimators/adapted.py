@@ -6,7 +6,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
-from skmeta.estimators._base import MetaEstimator
+from skmeta.estimators.base import MetaEstimator
 
 
 def adapt(model, X, y):

@@ -11,11 +11,13 @@ from sklearn.utils import _safe_indexing, check_consistent_length
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_is_fitted
 
-from skmeta.estimators._adapted import adapt, last_of
-from skmeta.estimators._base import MetaEstimator
-from skmeta.estimators._episodes import draw_episodes
-from skmeta.estimators._few_shot import FewShotClassifier, FewShotRegressor
-from skmeta.estimators._tasks import (
+from skmeta.estimators.adapted import adapt, last_of
+from skmeta.estimators.base import MetaEstimator
+from skmeta.estimators.few_shot import FewShotClassifier, FewShotRegressor
+from skmeta.model_selection.metrics import named_scorer
+from skmeta.parameter_rules import COUNT, Number, check_value
+from skmeta.tasks.checks_of_episodes import draw_episodes
+from skmeta.tasks.rows import (
     Tasks,
     check_lengths,
     check_list,
@@ -23,8 +25,6 @@ from skmeta.estimators._tasks import (
     number_groups,
     task_names,
 )
-from skmeta.model_selection._metrics import named_scorer
-from skmeta.parameter_rules import COUNT, Number, check_value
 
 
 def few_shot_scorer(metric="accuracy", n_shot=5, random_state=0):

@@ -1,7 +1,7 @@
 """TMAML: a learned initialisation, adapted by gradient steps."""
 
-from skmeta.estimators._classifier import MetaClassifier
-from skmeta.estimators._regressor import MetaRegressor
+from skmeta.estimators.classifier import MetaClassifier
+from skmeta.estimators.regressor import MetaRegressor
 
 
 class TMAMLClassifier(MetaClassifier):
@@ -255,7 +255,7 @@ class TMAMLRegressor(MetaRegressor):
     References
     ----------
     C. Finn, P. Abbeel, S. Levine, Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks,
-    ICML 2017. ``skmeta.targets.TargetScaler`` has the sources of the scaling.
+    ICML 2017. ``skmeta.tasks.targets.TargetScaler`` has the sources of the scaling.
 
     Examples
     --------

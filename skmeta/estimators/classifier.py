@@ -9,12 +9,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 
-from skmeta import losses
-from skmeta.backbones import MLP
-from skmeta.estimators._base import MetaEstimator
-from skmeta.estimators._episodes import check_classes, draw_episodes
-from skmeta.heads import HEADS, LinearHead
-from skmeta.inequality import INEQUALITIES
+from skmeta.core import losses
+from skmeta.core.backbones import MLP
+from skmeta.core.heads import HEADS, LinearHead
+from skmeta.core.inequality import INEQUALITIES
+from skmeta.estimators.base import MetaEstimator
+from skmeta.tasks.checks_of_episodes import check_classes, draw_episodes
 
 # head="auto" of a per-task label space. After 600 outer steps of 5-way 1-shot on CLINC150 it was 4 points
 # better than "tied", on Omniglot far better.

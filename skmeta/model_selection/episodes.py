@@ -13,11 +13,11 @@ from sklearn.dummy import DummyRegressor
 # Private by name, but documented; nothing public takes rows of whatever container a task may hold.
 from sklearn.utils import _safe_indexing
 
-from skmeta.datasets import TaskList
-from skmeta.estimators._episodes import check_classes, check_sizes, draw_episodes
-from skmeta.estimators._inference import NUMBERS_AT_ONCE, TASKS_AT_ONCE
-from skmeta.estimators._tasks import Tasks, is_task_list, read_tasks
+from skmeta.estimators.inference import NUMBERS_AT_ONCE, TASKS_AT_ONCE
 from skmeta.parameter_rules import COUNT, NONE, Number, check_value
+from skmeta.tasks.checks_of_episodes import check_classes, check_sizes, draw_episodes
+from skmeta.tasks.rows import Tasks, is_task_list, read_tasks
+from skmeta.tasks.task_list import TaskList
 
 # What the arguments that say which episodes to draw may be.
 DRAW = {

@@ -11,10 +11,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
 from skmeta.engine import choose_threads, restored_threads, settle, train
-from skmeta.estimators._inference import Support, adapt_net, outputs_of_rows, outputs_of_tasks
-from skmeta.estimators._params import SKORCH_PREFIXES, check_names, check_params
-from skmeta.estimators._tasks import check_rows, describe, is_task_list, read_tasks
-from skmeta.estimators._training import (
+from skmeta.estimators.inference import Support, adapt_net, outputs_of_rows, outputs_of_tasks
+from skmeta.estimators.params import SKORCH_PREFIXES, check_names, check_params
+from skmeta.estimators.training import (
     choose_device,
     copy_net,
     make_net,
@@ -22,6 +21,7 @@ from skmeta.estimators._training import (
     own_random_state,
     pretrain,
 )
+from skmeta.tasks.rows import check_rows, describe, is_task_list, read_tasks
 
 # Parameters that a warm start obeys or need not; and types of the others that are compared by value.
 MAY_CHANGE = "max_iter", "adapt_steps", "warm_start", "verbose", "random_state"

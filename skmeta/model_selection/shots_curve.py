@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skmeta.model_selection._evaluate import prepare, score_episodes, summarize
+from skmeta.model_selection.evaluate import prepare, score_episodes, summarize
 from skmeta.parameter_rules import COUNT, Kind, check_value
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from skmeta.backbones import TINY
-from skmeta.losses import entropy
+from skmeta.core.backbones import TINY
+from skmeta.core.losses import entropy
 
 TENSOR_FEATURES = 9
 TASK_FEATURES = 5

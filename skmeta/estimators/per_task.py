@@ -9,9 +9,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skmeta.datasets import TaskList
-from skmeta.estimators._tasks import check_lengths, check_list, check_width, is_task_list, task_names
 from skmeta.parameter_rules import NONE, Kind, check_value
+from skmeta.tasks.rows import check_lengths, check_list, check_width, is_task_list, task_names
+from skmeta.tasks.task_list import TaskList
 
 TRANSFORMER = [NONE, Kind(lambda v: hasattr(v, "transform") and not isinstance(v, type), "a transformer")]
 

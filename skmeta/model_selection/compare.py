@@ -2,7 +2,7 @@
 
 from sklearn.utils import Bunch
 
-from skmeta.model_selection._evaluate import prepare, score_episodes, summarize
+from skmeta.model_selection.evaluate import prepare, score_episodes, summarize
 
 
 def compare(a, b, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, metric=None, random_state=0):

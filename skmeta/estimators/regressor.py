@@ -8,13 +8,13 @@ import torch
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
-from skmeta import losses
-from skmeta.backbones import StandardizedMLP
-from skmeta.estimators._base import MetaEstimator
-from skmeta.estimators._episodes import check_sizes, draw_episodes
-from skmeta.estimators._modules import feature_statistics
-from skmeta.heads import LinearHead
-from skmeta.targets import TargetScaler, moments
+from skmeta.core import losses
+from skmeta.core.backbones import StandardizedMLP
+from skmeta.core.heads import LinearHead
+from skmeta.estimators.base import MetaEstimator
+from skmeta.estimators.modules import feature_statistics
+from skmeta.tasks.checks_of_episodes import check_sizes, draw_episodes
+from skmeta.tasks.targets import TargetScaler, moments
 
 
 @dataclass

@@ -153,7 +153,7 @@ class LearnedUpdate(GradientDescent):
             update = self.meta_model(step)
         except (TypeError, AttributeError) as error:
             raise TypeError(
-                f"meta_model={self.meta_model!r} failed on a skmeta.inner_loop.Step: {error}"
+                f"meta_model={self.meta_model!r} failed on a skmeta.core.inner_loop.Step: {error}"
             ) from error
         if not isinstance(update, dict) or update.keys() != step.params.keys():
             got = sorted(update) if isinstance(update, dict) else type(update).__name__

@@ -1,0 +1,1 @@
+"""What is computed for one task: pure functions and plain modules, parameters in, parameters out."""

@@ -1,0 +1,1 @@
+"""From what users pass as tasks to tensors of episodes."""
