@@ -26,7 +26,7 @@ def accuracy(outputs, y, weight):
     return weighted_mean((outputs.argmax(-1) == y).to(weight.dtype), weight)
 
 
-def explained_variance(outputs, y, weight):
+def one_minus_squared_error(outputs, y, weight):
     """1 - squared error: R² of a task whose targets have a variance of one."""
     return 1 - squared_error(outputs, y, weight)
 

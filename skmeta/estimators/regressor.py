@@ -36,7 +36,7 @@ class TargetPlan:
     # and none were .69, .31, .31 and not finite (TAML), .45, 1.72, .39 and .38 (TMAML).
     largest_inner_gradient = 30.0
     loss = staticmethod(losses.squared_error)
-    score = staticmethod(losses.explained_variance)
+    score = staticmethod(losses.one_minus_squared_error)
 
     def __post_init__(self):
         counts = np.bincount(self.task).tolist()
