@@ -49,6 +49,7 @@ class Kind(NamedTuple):
         return self.words
 
 
+SIZE = Number(Integral, 0)
 COUNT = Number(Integral, 1)
 POSITIVE = Number(Real, 0, closed=False)
 NONE = Options((None,))

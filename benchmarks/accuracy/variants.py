@@ -97,7 +97,6 @@ VARIANTS = [
     Variant("TMAML, averaged", "TMAML", {"average": 0.99}),
     Variant("TMAML, weight decay", "TMAML", {"optimizer": "adamw", "optimizer__weight_decay": 0.1}),
     Variant("TMAML, 10 steps to adapt", "TMAML", {"adapt_steps": 10}),
-    Variant("TMAML, pretrained", "TMAML", {"pretrain_iter": 300}),
     Variant("TMAML, entropy", "TMAML", {"task_regularizer": "entropy"}, CLASSES),
     Variant("TMAML, Theil", "TMAML", {"task_regularizer": "theil"}),
     Variant("TMAML, Gini", "TMAML", {"task_regularizer": "gini"}),

@@ -1,25 +1,23 @@
 """What all estimators share: meta-train with ``fit``, ``adapt`` to a task, predict for it."""
 
 import copy
-import inspect
 import secrets
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
 from skmeta.engine import choose_threads, restored_threads, settle, train
 from skmeta.estimators.inference import Support, adapt_net, outputs_of_rows, outputs_of_tasks
-from skmeta.estimators.params import SKORCH_PREFIXES, check_names, check_params
+from skmeta.estimators.parameters import HasParameters
+from skmeta.estimators.params import check_params
 from skmeta.estimators.training import (
     choose_device,
     copy_net,
     make_net,
     make_sources,
     own_random_state,
-    pretrain,
 )
 from skmeta.tasks.rows import check_rows, describe, is_task_list, read_tasks
 
@@ -31,102 +29,40 @@ STEPS_FOR_TASKS = 600
 STEPS_FOR_ONE_TASK = 20
 
 
-class MetaEstimator(BaseEstimator):
-    """Base of the estimators; a subclass plans a fit, encodes labels, reads outputs and scores."""
+class MetaEstimator(HasParameters):
+    """Base of the estimators; a subclass plans a fit, encodes labels, reads outputs and scores.
+
+    Attributes
+    ----------
+    meta_params_ : dict of str to Tensor
+        What was learned, the step sizes' logarithms included.
+    inner_lr_ : dict of str to float
+        Step size of each parameter that the inner loop changes, as it was learned.
+    adapted_params_ : dict of str to Tensor
+        Parameters of the adapted task.
+    n_features_in_ : int
+        Columns of ``X``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        If ``X`` had names.
+    n_tasks_ : int
+        Tasks that were given to ``fit``.
+    n_iter_ : int
+        Outer steps, skipped ones included.
+    n_skipped_ : int
+        Outer steps that were not finite, and so not made.
+    history_ : skorch History
+        What skorch noted of each epoch and each of its steps.
+    loss_curve_ : list of float
+        Outer objective of each step.
+    net_ : skorch NeuralNet
+        The net that was trained; its ``module_`` holds what was learned.
+    device_ : torch.device
+        Where that is.
+    """
 
     __metadata_request__fit: ClassVar = {"groups": True}
     __metadata_request__score: ClassVar = {"groups": True}
-    _skorch_params: ClassVar = {}
     _least_to_score = 1
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        # scikit-learn's checks and the help show named parameters; skorch's spellings have no end.
-        signature = inspect.signature(cls.__init__)
-        named = [p for p in list(signature.parameters.values())[1:] if p.kind is not p.VAR_KEYWORD]
-        cls.__signature__ = signature.replace(parameters=named)
-
-    def __init__(
-        self,
-        module=None,
-        *,
-        hidden_layer_sizes,
-        n_shot,
-        n_query,
-        inner_lr,
-        inner_steps,
-        adapt_steps,
-        learn_inner_lr,
-        adapt_params,
-        meta_gradient,
-        task_regularizer,
-        regularizer_weight,
-        augment,
-        pretrain_iter,
-        optimizer,
-        outer_lr,
-        average,
-        max_iter,
-        meta_batch_size,
-        early_stopping,
-        validation_fraction,
-        n_iter_no_change,
-        tol,
-        callbacks,
-        strategy,
-        device,
-        warm_start,
-        verbose,
-        random_state,
-        **kwargs,
-    ):
-        self.module = module
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.n_shot = n_shot
-        self.n_query = n_query
-        self.inner_lr = inner_lr
-        self.inner_steps = inner_steps
-        self.adapt_steps = adapt_steps
-        self.learn_inner_lr = learn_inner_lr
-        self.adapt_params = adapt_params
-        self.meta_gradient = meta_gradient
-        self.task_regularizer = task_regularizer
-        self.regularizer_weight = regularizer_weight
-        self.augment = augment
-        self.pretrain_iter = pretrain_iter
-        self.optimizer = optimizer
-        self.outer_lr = outer_lr
-        self.average = average
-        self.max_iter = max_iter
-        self.meta_batch_size = meta_batch_size
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.callbacks = callbacks
-        self.strategy = strategy
-        self.device = device
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
-        if kwargs:
-            check_names(self, kwargs, self._get_param_names(), TypeError)
-            self._skorch_params = dict(kwargs)
-
-    def get_params(self, deep=True):
-        """Parameters by name, skorch's spellings included."""
-        return super().get_params(deep) | self._skorch_params
-
-    def set_params(self, **params):
-        """Set parameters, skorch's spellings included, and return the estimator."""
-        ours = {name: value for name, value in params.items() if name.startswith(SKORCH_PREFIXES)}
-        theirs = {name: value for name, value in params.items() if name not in ours}
-        # scikit-learn would set those before the first wrong one.
-        check_names(self, theirs, self._get_param_names(), ValueError)
-        super().set_params(**theirs)
-        if ours:
-            self._skorch_params = self._skorch_params | ours
-        return self
 
     def fit(self, X, y=None, *, groups=None):
         """Meta-train on tasks.
@@ -174,8 +110,6 @@ class MetaEstimator(BaseEstimator):
             steps = range(first, first + self._n_steps(plan))
             training, validation = make_sources(self, tasks, plan, seed, device, steps)
             with restored_threads():
-                if self.pretrain_iter and not resume and pretrain(self, net, training, plan.pooled_targets):
-                    training.steps = range(0)  # Ctrl-C: no further
                 settle(net, training.meta_batch(first, self.meta_batch_size))
                 choose_threads(net.module_, self.meta_batch_size * training.sampler.n_rows)
                 train(net, training, validation)

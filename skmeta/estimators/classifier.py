@@ -25,13 +25,12 @@ PER_TASK_HEAD = "prototype"
 class ClassPlan:
     """How a fit reads the classes.
 
-    ``codes`` numbers the classes of all tasks, ``task`` the tasks. With a ``label_space``, an array of
+    ``codes`` numbers the classes of all tasks. With a ``label_space``, an array of
     classes, the head has a row for each of them; without, an episode numbers its own, and the head takes
     any number. ``n_way`` is None if labels are shared, whatever the head.
     """
 
     codes: np.ndarray
-    task: np.ndarray
     label_space: np.ndarray | None
     head: str
     n_way: int | None
@@ -47,14 +46,6 @@ class ClassPlan:
         """Class numbers, or None if an episode numbers its own."""
         return None if self.label_space is None else torch.as_tensor(self.codes)
 
-    @property
-    def pooled_targets(self):
-        """Class numbers of all rows together: those of each task its own, unless labels are shared."""
-        if self.n_way is None:
-            return torch.as_tensor(self.codes)
-        own = self.task * (self.codes.max() + 1) + self.codes
-        return torch.as_tensor(np.unique(own, return_inverse=True)[1])
-
     def make_head(self, n_features):
         if self.label_space is None:
             return HEADS[self.head](n_features)
@@ -62,9 +53,51 @@ class ClassPlan:
 
 
 class MetaClassifier(ClassifierMixin, MetaEstimator):
-    """Base of the classifiers."""
+    """Base of the classifiers.
+
+    Parameters
+    ----------
+    head : {"auto", "linear", "tied", "prototype", "cosine"}
+        How the last layer of a task starts. ``"linear"``: a learned row for each class of the shared
+        label space. ``"tied"``: one learned row for all classes. ``"prototype"``: from the class means
+        of the support set, the nearest by distance. ``"cosine"``: from them, the nearest by angle.
+        ``"auto"``: linear for a shared label space, else prototype.
+    label_space : {"auto", "shared", "per_task"}
+        Whether a label means the same in every task. ``"auto"``: shared if some task holds every class
+        that occurs; of flat ``X, y``, if there are at most ``n_way`` classes.
+    n_way : int
+        Classes in an episode of a per-task label space; with a shared one, all that the task holds.
+    sampling : {"auto", "natural", "stratified"}
+        How an episode is drawn: ``"stratified"``, so many rows of each class; ``"natural"``, so many
+        rows of the task at random, whatever their class. ``"auto"`` is stratified.
+    n_shot : int or tuple (least, most)
+        Support rows in an episode: of each class in a stratified draw, in all in a natural one. With a
+        pair it varies in training, from the least to the most. Of a class with fewer than ``n_shot + 1``
+        rows, half are support.
+    n_query : int
+        Query rows in an episode, counted likewise.
+    task_regularizer : None or {"entropy", "theil", "gini", "atkinson", "generalized_entropy", "log_variance"}
+        The term R, of the model before adaptation: undecided outputs, or an inequality of the task
+        losses, which wants them even.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Classes of the adapted task: those of its support set, or the shared label space.
+    label_space_ : {"shared", "per_task"}
+        Whether a label means the same in every task, as it was found or set.
+    validation_scores_ : list of float
+        Mean accuracy on the held-out episodes at each epoch; empty without early stopping.
+    """
 
     score = MetaEstimator.score  # of tasks too; ClassifierMixin's knows rows only
+
+    def __init__(self, *args, head="auto", label_space="auto", n_way=5, sampling="auto", **kwargs):
+        super().__init__(*args, **kwargs)
+        self.head = head
+        self.label_space = label_space
+        self.n_way = n_way
+        self.sampling = sampling
 
     def predict(self, X):
         """Classes of the adapted task's rows.
@@ -115,7 +148,6 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         check_classes(tasks, classes, codes, local=head != "linear")
         return ClassPlan(
             codes=codes,
-            task=tasks.task,
             label_space=classes if head == "linear" else None,
             head=head,
             n_way=None if shared else self.n_way,
@@ -131,6 +163,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
 
     def _keep_plan(self, plan, tasks):
         self._label_space = plan.label_space
+        self.label_space_ = "shared" if plan.n_way is None else "per_task"
 
     def _check_head(self, head, shared):
         if head == "linear" and not shared:

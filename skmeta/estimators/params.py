@@ -9,7 +9,7 @@ import torch
 from skmeta.core.heads import HEADS
 from skmeta.core.inequality import INEQUALITIES
 from skmeta.engine import OPTIMIZERS
-from skmeta.parameter_rules import COUNT, NONE, POSITIVE, Kind, Number, Options, check_value
+from skmeta.parameter_rules import COUNT, NONE, POSITIVE, SIZE, Kind, Number, Options, check_value
 
 # skorch's spellings that the estimators pass on, as constructor arguments and grid keys.
 SKORCH_PREFIXES = ("module__", "optimizer__", "callbacks__", "iterator_train__")
@@ -17,6 +17,12 @@ SKORCH_PREFIXES = ("module__", "optimizer__", "callbacks__", "iterator_train__")
 
 def _is_sizes(value):
     return isinstance(value, (tuple, list)) and all(map(COUNT.allows, value))
+
+
+def _is_range(value):
+    if not isinstance(value, (tuple, list)) or len(value) != 2 or not all(map(SIZE.allows, value)):
+        return False
+    return value[0] <= value[1]
 
 
 def _is_patterns(value):
@@ -30,24 +36,34 @@ def _is_callbacks(value):
     return all(len(pair) == 2 and hasattr(pair[1], "on_train_begin") for pair in named)
 
 
-BOOLEAN = Kind(lambda v: isinstance(v, bool), "a bool")
+BOOLEAN = Kind(lambda v: isinstance(v, bool | np.bool_), "a bool")
 
+# Parameters that there were, and what to do instead.
+GONE = {
+    "strategy": "the engine chooses how the tasks of a meta-batch are computed",
+    "pretrain_iter": "train a network as you like and pass the instance as module",
+}
+
+# The order is that of the parameters in signatures and docstrings.
 CONSTRAINTS = {
     "module": [NONE, Kind(callable, "an nn.Module, its class or a factory")],
     "hidden_layer_sizes": [Kind(_is_sizes, "a tuple of ints in [1, inf)")],
     "head": [Options(("auto", *HEADS))],
     "label_space": [Options(("auto", "shared", "per_task"))],
     "n_way": [Number(Integral, 2)],
-    "n_shot": [COUNT],
+    "sampling": [Options(("auto", "natural", "stratified"))],
+    "n_shot": [SIZE, Kind(_is_range, "a pair (least, most) of ints, 0 <= least <= most")],
     "n_query": [COUNT],
     "inner_lr": [POSITIVE],
     "inner_steps": [COUNT],
-    "adapt_steps": [Number(Integral, 0), NONE],
+    "adapt_steps": [SIZE, NONE],
     "learn_inner_lr": [BOOLEAN],
     "adapt_params": [
         Options(("all", "head")),
         Kind(_is_patterns, "a list of parameter-name patterns"),
     ],
+    "meta_model": [NONE, Kind(lambda v: isinstance(v, torch.nn.Module), "an nn.Module")],
+    "meta_model_lr": [POSITIVE],
     "meta_gradient": [Options(("second_order", "first_order", "reptile", "joint"))],
     "task_regularizer": [Options((None, "entropy", *INEQUALITIES))],
     "regularizer_weight": [Number(Real, 0)],
@@ -55,7 +71,6 @@ CONSTRAINTS = {
         NONE,
         Kind(lambda v: callable(v) and not isinstance(v, type), "a callable of rows and a generator"),
     ],
-    "pretrain_iter": [Number(Integral, 0)],
     "optimizer": [
         Options(tuple(OPTIMIZERS)),
         Kind(
@@ -75,14 +90,12 @@ CONSTRAINTS = {
     "strategy": [Options(("auto", "batched", "vmap", "loop"))],
     "device": [Kind(lambda v: isinstance(v, str | torch.device), "a str or torch.device")],
     "warm_start": [BOOLEAN],
-    "verbose": [Number(Integral, 0), BOOLEAN],
+    "verbose": [SIZE, BOOLEAN],
     "random_state": [
         NONE,
         Number(Integral, 0, 2**32),
         Kind(lambda v: isinstance(v, np.random.RandomState), "a RandomState"),
     ],
-    "meta_model": [NONE, Kind(lambda v: isinstance(v, torch.nn.Module), "an nn.Module")],
-    "meta_model_lr": [POSITIVE],
     "iterator_train__batch_size": [COUNT],
     "iterator_train__steps_per_epoch": [COUNT],
 }
@@ -105,7 +118,13 @@ def check_params(estimator):
 def check_names(estimator, params, known, error):
     """Raise ``error`` for a parameter that is neither known nor one of skorch's spellings."""
     for name, value in params.items():
-        if name not in known and not name.startswith(SKORCH_PREFIXES):
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" Beside its own, it takes {SKORCH_PREFIXES}."
-            raise error(f"{type(estimator).__name__} has no parameter {name!r}, set to {value!r}.{hint}")
+        if name in known or name.startswith(SKORCH_PREFIXES):
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        if name in GONE:
+            hint = f"It is gone: {GONE[name]}."
+        elif near:
+            hint = f"Did you mean {near[0]!r}?"
+        else:
+            hint = f"Beside its own, it takes {SKORCH_PREFIXES}."
+        raise error(f"{type(estimator).__name__} has no parameter {name!r}, set to {value!r}. {hint}")

@@ -53,18 +53,27 @@ class TargetPlan:
         _, scale = self.scaler.from_moments(*self.moments)
         return scale[torch.as_tensor(self.task)]
 
-    @property
-    def pooled_targets(self):
-        """Targets of all rows together, those of each task brought to the order of one."""
-        level, _ = self.scaler.from_moments(*self.moments)
-        return ((self.targets - level[torch.as_tensor(self.task)]) / self.spread).float()
-
     def make_head(self, n_features):
         return LinearHead(n_features, self.targets.shape[1])
 
 
 class MetaRegressor(RegressorMixin, MetaEstimator):
-    """Base of the regressors."""
+    """Base of the regressors.
+
+    Parameters
+    ----------
+    n_shot : int or tuple (least, most)
+        Support rows of a task in an episode. With a pair it varies in training, from the least to the most.
+        Of a task with fewer than ``n_shot + 1`` rows, half are support.
+    n_query : int
+        Query rows of a task in an episode.
+
+    Attributes
+    ----------
+    validation_scores_ : list of float
+        Mean of 1 - squared error on the held-out episodes at each epoch, in units of each task's variance;
+        empty without early stopping.
+    """
 
     score = MetaEstimator.score  # of tasks too; RegressorMixin's knows rows only
     _least_to_score = 2  # R² of one row is not defined

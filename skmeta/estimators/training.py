@@ -116,19 +116,6 @@ def make_sources(estimator, tasks, plan, seed, device, steps):
     return source, engine.EpisodeSource(rows, plan.targets, validation, seed, range(n_batches), **scaling)
 
 
-def pretrain(estimator, net, training, targets):
-    """Train the backbone on meta-batches with the ``targets`` of all rows; whether Ctrl-C ended it."""
-    source = engine.EpisodeSource(
-        training.rows,
-        targets,
-        training.sampler,
-        training.seed,
-        range(estimator.pretrain_iter),
-        augment=estimator.augment,
-    )
-    return engine.pretrain(net.module_, source, estimator.meta_batch_size)
-
-
 def _samplers(estimator, tasks, plan, seed):
     rng = np.random.default_rng(seed)
     held_out = np.zeros(len(tasks.task), dtype=bool)

@@ -1,0 +1,176 @@
+"""The parameters that all estimators have: their defaults, what they mean, and skorch's beside them."""
+
+import inspect
+from typing import ClassVar
+
+from sklearn.base import BaseEstimator
+
+from skmeta.estimators.params import SKORCH_PREFIXES, check_names
+from skmeta.estimators.signatures import complete
+
+
+class HasParameters(BaseEstimator):
+    """Base of what has the parameters of a meta-training.
+
+    Parameters
+    ----------
+    module : nn.Module, its class or a factory
+        The backbone, which maps rows to features; the last layer is added. None is an MLP. A class is
+        called with those of ``in_features``, ``in_channels`` (both ``X.shape[1]``) and ``input_shape``
+        (``X.shape[1:]``) that its signature names, and the ``module__*`` arguments. An instance, such
+        as a pretrained network without its last layer, is copied; its frozen parameters stay frozen.
+    hidden_layer_sizes : tuple of int
+        Widths of the MLP.
+    inner_lr : float
+        Step size of the inner loop.
+    inner_steps : int
+        Steps of the inner loop while meta-training.
+    adapt_steps : int or None
+        Steps that ``adapt`` takes; None is ``inner_steps``, 0 leaves the initialisation as it is.
+    learn_inner_lr : bool
+        Learn a positive step size for each parameter tensor, starting from ``inner_lr``. Reptile and
+        joint training have no gradient for it, and leave it there.
+    adapt_params : {"all", "head"} or list of str
+        What the inner loop changes; patterns such as ``"backbone.layers.1.*"`` are matched with the
+        names in ``adapted_params_``. ``"head"`` is ANIL.
+    meta_gradient : {"second_order", "first_order", "reptile", "joint"}
+        Exact, through the inner loop (MAML); with its gradients as constants (FOMAML); the way that the
+        inner loop went (Reptile); or without an inner loop, which is multi-task training.
+    task_regularizer : None or {"theil", "gini", "atkinson", "generalized_entropy", "log_variance"}
+        The term R, of the model before adaptation: an inequality of the task losses, which wants them
+        even.
+    regularizer_weight : float
+        Weight of R.
+    augment : callable or None
+        ``augment(X, generator)`` changes the rows of a meta-batch, of meta-training alone: a tensor of
+        shape ``(n_tasks, n_support + n_query, ...)``, the support rows first, to one of the same shape.
+        What it draws by ``generator``, on the device of ``X``, can be repeated and resumed. See
+        ``skmeta.GaussianNoise``, ``skmeta.Rotations`` and ``skmeta.Shifts``.
+    optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer class
+        Of the outer loop.
+    outer_lr : float
+        Step size of the outer loop.
+    average : float
+        Decay of a moving average of the outer loop's iterates, which is what is validated and kept: 0.99
+        averages over the last hundred or so. 0 keeps the last one.
+    max_iter : int or "auto"
+        Outer steps. ``"auto"``: 600, or 20 for a single task (of a classifier, with a shared label space).
+    meta_batch_size : int
+        Episodes in an outer step.
+    early_stopping : bool
+        Hold out tasks for meta-validation and keep the best state. Of a single task, classes or rows
+        are held out. The score is looked at after each epoch of 50 outer steps, a row of ``history_``.
+    validation_fraction : float
+        Share of the tasks that is held out.
+    n_iter_no_change : int
+        Looks without an improvement by ``tol`` after which training stops.
+    tol : float
+        The least gain of the score on held-out tasks that counts as an improvement.
+    callbacks : list of skorch callbacks or None
+        What else is done while training: schedules, checkpoints, scores.
+    strategy : {"auto", "batched", "vmap", "loop"}
+        How the tasks of a meta-batch are computed.
+    device : str or torch.device
+        ``"auto"``: CUDA, then Apple's MPS, then the CPU.
+    warm_start : bool
+        Continue from the last ``fit`` with ``max_iter`` more outer steps. Beside it, only ``adapt_steps``
+        may have changed. A pickle holds what it takes to continue only if this is True.
+    verbose : int
+        1 shows a progress bar, 2 also skorch's table.
+    random_state : int, RandomState instance or None
+        The same number gives the same result. Global random states are not touched.
+    **kwargs
+        skorch's spellings: ``module__*``, ``optimizer__*``, ``callbacks__*``,
+        ``iterator_train__batch_size`` (in place of ``meta_batch_size``, which validation keeps) and
+        ``iterator_train__steps_per_epoch`` (50).
+    """
+
+    _skorch_params: ClassVar = {}
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "__init__" not in vars(cls):
+            complete(cls)
+
+    def __init__(
+        self,
+        module=None,
+        *,
+        hidden_layer_sizes=(64, 64),
+        n_shot=5,
+        n_query=15,
+        inner_lr=0.05,
+        inner_steps=5,
+        adapt_steps=None,
+        learn_inner_lr=True,
+        adapt_params="all",
+        meta_gradient="second_order",
+        task_regularizer=None,
+        regularizer_weight=0.1,
+        augment=None,
+        optimizer="adam",
+        outer_lr=2e-3,
+        average=0.0,
+        max_iter="auto",
+        meta_batch_size=16,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        callbacks=None,
+        strategy="auto",
+        device="auto",
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        **kwargs,
+    ):
+        self.module = module
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_shot = n_shot
+        self.n_query = n_query
+        self.inner_lr = inner_lr
+        self.inner_steps = inner_steps
+        self.adapt_steps = adapt_steps
+        self.learn_inner_lr = learn_inner_lr
+        self.adapt_params = adapt_params
+        self.meta_gradient = meta_gradient
+        self.task_regularizer = task_regularizer
+        self.regularizer_weight = regularizer_weight
+        self.augment = augment
+        self.optimizer = optimizer
+        self.outer_lr = outer_lr
+        self.average = average
+        self.max_iter = max_iter
+        self.meta_batch_size = meta_batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.callbacks = callbacks
+        self.strategy = strategy
+        self.device = device
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        if kwargs:
+            check_names(self, kwargs, self._own_names(), TypeError)
+            self._skorch_params = dict(kwargs)
+
+    def get_params(self, deep=True):
+        """Parameters by name, skorch's spellings included."""
+        return super().get_params(deep) | self._skorch_params
+
+    def set_params(self, **params):
+        """Set parameters, skorch's spellings included, and return the estimator."""
+        ours = {name: value for name, value in params.items() if name.startswith(SKORCH_PREFIXES)}
+        theirs = {name: value for name, value in params.items() if name not in ours}
+        # scikit-learn would set those before the first wrong one.
+        check_names(self, theirs, self._own_names(), ValueError)
+        super().set_params(**theirs)
+        if ours:
+            self._skorch_params = self._skorch_params | ours
+        return self
+
+    def _own_names(self):
+        return list(inspect.signature(type(self)).parameters)
