@@ -5,6 +5,7 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
+    "BasisMetaModel": "core.meta_models",
     "MLP": "core.backbones",
     "Conv4": "core.backbones",
     "FewShotClassifier": "estimators",
@@ -13,6 +14,7 @@ _HOME = {
     "PerTask": "estimators",
     "Rotations": "core.augment",
     "Shifts": "core.augment",
+    "Step": "core.inner_loop",
     "TAMLClassifier": "estimators",
     "TAMLRegressor": "estimators",
     "TMAMLClassifier": "estimators",

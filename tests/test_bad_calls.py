@@ -674,7 +674,12 @@ BAD = [
 
 OUT_OF_RANGE = [
     ("n_way", "an int in [2, inf)", [1, 2.5, "5", None, True]),
-    ("n_shot", "an int in [1, inf)", [0, 1.0]),
+    (
+        "n_shot",
+        "an int in [0, inf) or a pair (least, most) of ints, 0 <= least <= most",
+        [-1, 1.0, "5", None, True, (3, 2), (-1, 2), (0, 1.5), (1,), (1, 2, 3), (0, True), {0, 5}],
+    ),
+    ("sampling", "one of {'auto', 'natural', 'stratified'}", ["random", None, 1]),
     ("n_query", "an int in [1, inf)", [0, 1.0]),
     ("inner_lr", "a float in (0, inf)", [-1, 0, np.nan, np.inf, "0.1", None, True]),
     ("inner_steps", "an int in [1, inf)", [0, 1.5]),
@@ -696,7 +701,6 @@ OUT_OF_RANGE = [
     ("adapt_params", "one of {'all', 'head'} or a list of parameter-name patterns", ["body", [], [1], None]),
     ("optimizer", "one of {'adam', 'adamw', 'sgd'} or a torch.optim.Optimizer class", ["lbfgs", int, None]),
     ("early_stopping", "a bool", ["yes", 1]),
-    ("strategy", "one of {'auto', 'batched', 'vmap', 'loop'}", ["batch", None]),
     ("warm_start", "a bool", [1]),
     ("module", "None or an nn.Module, its class or a factory", ["mlp"]),
     ("meta_model", "None or an nn.Module", ["basis", nn.Linear]),

@@ -14,25 +14,55 @@ MOMENTUM_DECAY = 0.9
 
 
 class Evidence(NamedTuple):
-    """What the support set says about a task's current parameters."""
+    """What the support set says about a task's current parameters.
 
-    outputs: Tensor  # (n_support, n_way) logits, or (n_support, n_outputs) predictions
-    y: Tensor  # (n_support,) class numbers, or (n_support, n_outputs) targets
-    weight: Tensor  # (n_support,), zero for padding
-    n_way: Tensor  # () number of classes; 1 in a regression
-    loss: Tensor  # () weighted mean loss; its axes are those of tasks, if all have them
+    Attributes
+    ----------
+    outputs : Tensor of shape (n_support, n_way) or (n_support, n_outputs)
+        Logits or predictions.
+    y : Tensor of shape (n_support,) or (n_support, n_outputs)
+        Class numbers or targets.
+    weight : Tensor of shape (n_support,)
+        Zero for padding.
+    n_way : Tensor of shape ()
+        Number of classes; 1 in a regression.
+    loss : Tensor of shape ()
+        Weighted mean loss; its axes are those of tasks, if all have them.
+    """
+
+    outputs: Tensor
+    y: Tensor
+    weight: Tensor
+    n_way: Tensor
+    loss: Tensor
 
 
 class Step(NamedTuple):
-    """What a meta-model sees before one inner step; the dicts map parameter names to tensors."""
+    """What a meta-model sees before one inner step; the dicts map parameter names to tensors.
 
-    progress: float  # k/K: 0 at the first of the inner steps trained with, never above 1
+    Attributes
+    ----------
+    progress : float
+        k/K: 0 at the first of the inner steps trained with, never above 1.
+    params, initial_params : dict of str to Tensor
+        The task's parameters now, and before its first step.
+    grads : dict of str to Tensor
+        Gradient of the support loss.
+    momentum : dict of str to Tensor
+        Decaying sum of the gradients, this one included.
+    evidence : Evidence
+        Of the support set: its ``outputs``, ``y``, ``weight``, ``n_way`` and ``loss``.
+    sizes : dict of str to Tensor
+        Number of elements of each tensor, without those of classes that the task lacks.
+    """
+
+    progress: float
     params: dict
     initial_params: dict
     grads: dict
-    momentum: dict  # decaying sum of the gradients, this one included
+    momentum: dict
     evidence: Evidence
-    sizes: dict  # number of elements of each tensor, without those of classes that the task lacks
+    sizes: dict
 
 
 def inner_loop(gradient, params, rule, n_steps, *, first_order=False):
@@ -152,9 +182,7 @@ class LearnedUpdate(GradientDescent):
         try:
             update = self.meta_model(step)
         except (TypeError, AttributeError) as error:
-            raise TypeError(
-                f"meta_model={self.meta_model!r} failed on a skmeta.core.inner_loop.Step: {error}"
-            ) from error
+            raise TypeError(f"meta_model={self.meta_model!r} failed on a skmeta.Step: {error}") from error
         if not isinstance(update, dict) or update.keys() != step.params.keys():
             got = sorted(update) if isinstance(update, dict) else type(update).__name__
             raise TypeError(

@@ -1,6 +1,6 @@
 """Meta-models: TAML's g, which predicts an update of the parameters from a task's support set.
 
-A meta-model is a module whose ``forward`` takes an ``inner_loop.Step`` and returns a dict with an
+A meta-model is a module whose ``forward`` takes a ``skmeta.Step`` and returns a dict with an
 update for each tensor in ``step.params``, of the same shape. It sees one task; the default one also
 takes tensors with leading axes of tasks, ``...`` in the shapes.
 """

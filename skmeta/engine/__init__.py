@@ -4,6 +4,7 @@ from skmeta.engine.average import average_iterates
 from skmeta.engine.batches import EpisodeSource
 from skmeta.engine.learner import MetaLearner
 from skmeta.engine.net import OPTIMIZERS, StepProgress, clip_gradient, early_stopping, make_net, settle, train
+from skmeta.engine.pickles import can_resume, packed, unpack
 from skmeta.engine.strategy import forced_strategy
 from skmeta.engine.threads import choose_threads, restored_threads
 from skmeta.engine.updates import updates_of
@@ -14,13 +15,16 @@ __all__ = [
     "MetaLearner",
     "StepProgress",
     "average_iterates",
+    "can_resume",
     "choose_threads",
     "clip_gradient",
     "early_stopping",
     "forced_strategy",
     "make_net",
+    "packed",
     "restored_threads",
     "settle",
     "train",
+    "unpack",
     "updates_of",
 ]

@@ -8,9 +8,9 @@ import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
-from skmeta.engine import choose_threads, restored_threads, settle, train
+from skmeta.engine import can_resume, choose_threads, packed, restored_threads, settle, train, unpack
+from skmeta.estimators.defaults import HasParameters
 from skmeta.estimators.inference import Support, adapt_net, outputs_of_rows, outputs_of_tasks
-from skmeta.estimators.parameters import HasParameters
 from skmeta.estimators.params import check_params
 from skmeta.estimators.training import (
     choose_device,
@@ -92,7 +92,7 @@ class MetaEstimator(HasParameters):
         check_params(self)
         resume = self.warm_start and hasattr(self, "net_")
         if resume:
-            self._check_unchanged()
+            self._check_resumable()
         # A copy takes what validation learns, so that bad input leaves the estimator as it was.
         probe = copy.copy(self)
         tasks = read_tasks(probe, X, y, groups, reset=not resume)
@@ -212,17 +212,45 @@ class MetaEstimator(HasParameters):
         tags.input_tags.sparse = True
         return tags
 
+    def __copy__(self):
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
     def __getstate__(self):
+        """What pickles and deep copies hold; a shallow copy shares it all."""
         state = dict(super().__getstate__())  # what it returns may be the estimator's own
+        if "net_" in state:
+            state["net_"] = packed(self.net_, resumable=self.warm_start)
         if "adapted_params_" in state:  # the net moves itself between devices, these we move
             state["adapted_params_"] = {name: p.cpu() for name, p in self.adapted_params_.items()}
         return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if hasattr(self, "net_"):
+            unpack(self.net_)
 
     @property
     def meta_params_(self):
         """What all tasks start from: dict of parameter name to tensor."""
         self._check_meta_trained()
         return {name: p.detach().clone() for name, p in self.net_.module_.named_parameters()}
+
+    @property
+    def inner_lr_(self):
+        """Step size of each parameter that the inner loop changes: dict of str to float."""
+        self._check_meta_trained()
+        learner = self.net_.module_
+        return dict(zip(learner.adapted, learner.log_inner_lr.exp().tolist(), strict=True))
+
+    @property
+    def loss_curve_(self):
+        """Outer objective of each step: list of float."""
+        self._check_meta_trained()
+        return [
+            row["train_loss"] for epoch in self.history_ for row in epoch["batches"] if "train_loss" in row
+        ]
 
     @property
     def device_(self):
@@ -244,7 +272,13 @@ class MetaEstimator(HasParameters):
                 "yet. Call adapt(X_support, y_support) before predict."
             )
 
-    def _check_unchanged(self):
+    def _check_resumable(self):
+        if not can_resume(self.net_):
+            raise ValueError(
+                f"This {type(self).__name__} cannot go on: it was pickled or deep-copied "
+                "with warm_start=False, so without the state of its training. Set warm_start=True before, or "
+                "fit anew with warm_start=False."
+            )
         for name, value in self.get_params(deep=False).items():
             before = self._fitted_params.get(name)
             same = value is before or (isinstance(value, SIMPLE) and value == before)
@@ -277,8 +311,6 @@ class MetaEstimator(HasParameters):
         self._fitted_params = self.get_params(deep=False)
         self.n_tasks_ = tasks.n_tasks
         self.history_ = net.history
-        losses = [[b["train_loss"] for b in row["batches"] if "train_loss" in b] for row in net.history]
-        self.loss_curve_ = [loss for epoch in losses for loss in epoch]
         self.n_iter_ = len(self.loss_curve_)
         self.validation_scores_ = [row["valid_score"] for row in net.history if "valid_score" in row]
         self.n_skipped_ = dict(net.callbacks_)["skip_non_finite"].n_skipped_

@@ -87,7 +87,6 @@ CONSTRAINTS = {
     "n_iter_no_change": [COUNT],
     "tol": [Number(Real, 0)],
     "callbacks": [NONE, Kind(_is_callbacks, "a list of skorch callbacks")],
-    "strategy": [Options(("auto", "batched", "vmap", "loop"))],
     "device": [Kind(lambda v: isinstance(v, str | torch.device), "a str or torch.device")],
     "warm_start": [BOOLEAN],
     "verbose": [SIZE, BOOLEAN],

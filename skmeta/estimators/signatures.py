@@ -63,4 +63,5 @@ def _entries(cls, section):
 
 def _with_default(entry, default):
     head, *text = entry.split("\n")
+    head = head.split(", default=")[0]  # there is one in a docstring that was filled before
     return "\n".join([f"{head}, default={default!r}", *text])

@@ -47,7 +47,9 @@ def own_random_state(seed, device):
 def copy_net(net, callbacks):
     """A copy to go on training, so that the net survives a failure; the user's callbacks stay themselves."""
     theirs = [c for item in callbacks or [] for c in (item if isinstance(item, tuple) else (item,))]
-    return copy.deepcopy(net, {id(callback): callback for callback in theirs})
+    twin = copy.deepcopy(engine.packed(net, resumable=True), {id(callback): callback for callback in theirs})
+    engine.unpack(twin)
+    return twin
 
 
 def make_net(estimator, input_shape, plan, device):

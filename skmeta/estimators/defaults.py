@@ -68,8 +68,6 @@ class HasParameters(BaseEstimator):
         The least gain of the score on held-out tasks that counts as an improvement.
     callbacks : list of skorch callbacks or None
         What else is done while training: schedules, checkpoints, scores.
-    strategy : {"auto", "batched", "vmap", "loop"}
-        How the tasks of a meta-batch are computed.
     device : str or torch.device
         ``"auto"``: CUDA, then Apple's MPS, then the CPU.
     warm_start : bool
@@ -118,7 +116,6 @@ class HasParameters(BaseEstimator):
         n_iter_no_change=10,
         tol=1e-4,
         callbacks=None,
-        strategy="auto",
         device="auto",
         warm_start=False,
         verbose=0,
@@ -148,7 +145,6 @@ class HasParameters(BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.callbacks = callbacks
-        self.strategy = strategy
         self.device = device
         self.warm_start = warm_start
         self.verbose = verbose
