@@ -152,12 +152,18 @@ OBJECTS = {
 
 @cache
 def _pickled(name):
-    return pickle.dumps(OBJECTS[name][0]())
+    model = OBJECTS[name][0]()
+    warm_start = getattr(model, "warm_start", None)
+    if warm_start is not None:
+        model.set_params(warm_start=True)  # so that the pickle holds all that a call might change
+    return pickle.dumps(model), warm_start
 
 
 def made(name):
     """A new copy of the object of that name."""
-    return pickle.loads(_pickled(name))
+    dumped, warm_start = _pickled(name)
+    model = pickle.loads(dumped)
+    return model if warm_start is None else model.set_params(warm_start=warm_start)
 
 
 @cache

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from bad_calls import LETTERS, TASKS, X, Y, adapted, check_refused, made, replaced
+from bad_calls import LETTERS, TASKS, X, Y, adapted, check_refused, replaced
 from made_tasks import ESTIMATORS, QUICK
 from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
@@ -52,7 +52,7 @@ def test_a_run_that_mostly_skips_says_what_to_lower(estimator):
 
 
 def test_a_warm_start_that_mostly_skips_leaves_what_was_learned():
-    clf = made("warm")
+    clf = adapted(TMAMLClassifier, warm_start=True)
     learned = {name: p.clone() for name, p in clf.meta_params_.items()}
     huge = [(np.float32(1e30) * X, y) for X, y in TASKS]
     with (
