@@ -74,7 +74,6 @@ def make_net(estimator, input_shape, plan, device):
         inner_steps=estimator.inner_steps,
         adapt_steps=estimator._n_adapt_steps(),
         meta_gradient=estimator.meta_gradient,
-        strategy=estimator.strategy,
         keep_initial=estimator.task_regularizer is not None,
         largest_gradient=plan.largest_inner_gradient,
     )
