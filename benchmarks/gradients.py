@@ -7,7 +7,7 @@ from torch import nn
 
 from skmeta.core import losses
 from skmeta.core.heads import LinearHead
-from skmeta.engine import MetaLearner
+from skmeta.engine import MetaLearner, forced_strategy
 
 TOLERANCE = 1e-4
 STRATEGIES = {"skmeta": "auto", "skmeta, vmap": "vmap", "skmeta, loop": "loop"}
@@ -44,14 +44,15 @@ def gradient(fill_gradient, model, batch, case):
 
 def skmeta_gradient(model, batch, case, strategy="auto"):
     """Meta-gradient of skmeta's engine, as a vector in the same order."""
-    learner = make_learner(model, case, strategy)
+    learner = make_learner(model, case)
     weight = torch.ones(batch.support_x.shape[:2], device=batch.support_x.device)
-    outputs = learner(batch.support_x, batch.support_y, weight, batch.query_x)["outputs"]
+    with forced_strategy(strategy):
+        outputs = learner(batch.support_x, batch.support_y, weight, batch.query_x)["outputs"]
     torch.stack([case.loss(out, y) for out, y in zip(outputs, batch.query_y, strict=True)]).mean().backward()
     return _grads([*learner.backbone.parameters(), learner.head.weight, learner.head.bias])
 
 
-def make_learner(model, case, strategy):
+def make_learner(model, case):
     """skmeta's engine around the backbone and the linear head of ``model``."""
     backbone, linear = model
     head = LinearHead(linear.in_features, linear.out_features)
@@ -69,7 +70,6 @@ def make_learner(model, case, strategy):
         inner_steps=case.inner_steps,
         adapt_steps=case.inner_steps,
         meta_gradient="second_order" if case.second_order else "first_order",
-        strategy=strategy,
     ).to(linear.weight.device)
     learner.zero_grad()
     return learner

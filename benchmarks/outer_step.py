@@ -10,6 +10,7 @@ from benchmarks.contestants import loops
 from benchmarks.gradients import check_gradients
 from benchmarks.limits import batched_mlp, count_flops, product_block
 from benchmarks.timing import StepClock, alternate, mean_block, wait, with_threads
+from skmeta.engine import forced_strategy
 
 CASES = [
     SINUSOID,
@@ -84,12 +85,12 @@ def make_blocks(case, others, device):
     return blocks
 
 
-def fit_block(case, device="cpu", algorithm="TMAML", **params):
+def fit_block(case, device="cpu", algorithm="TMAML", strategy="auto", **params):
     """A function that measures the seconds of an outer step inside ``fit``, after an epoch of warm-up.
 
     A case of one step an epoch has steps so long that they warm themselves.
     """
-    n = max(1, case.steps // 10) if params.get("strategy") == "loop" else case.steps
+    n = max(1, case.steps // 10) if strategy == "loop" else case.steps
     clock = StepClock()
     estimator = case.estimator(
         algorithm,
@@ -102,7 +103,8 @@ def fit_block(case, device="cpu", algorithm="TMAML", **params):
     tasks = case.tasks(2 * case.n_tasks)
 
     def block():
-        estimator.fit(tasks)
+        with forced_strategy(strategy):
+            estimator.fit(tasks)
         return clock.seconds_[-1]
 
     return block

@@ -63,7 +63,7 @@ OUTER_STEP_NOTE = """\
 `skmeta` is the estimator's `fit` with the case's settings, everything that an epoch does included; the
 others run on episodes drawn beforehand. `loop` is plain PyTorch as tutorials write it. `limit` is, for an
 MLP, matrix code by hand; for Conv4, its floating-point operations at the rate of one large product. The
-error is of the meta-gradient, relative to that of skmeta's default strategy. A repeat is the mean over a
+error is of the meta-gradient, relative to that of skmeta's default way. A repeat is the mean over a
 block of steps."""
 
 

@@ -1,6 +1,7 @@
 """The learner: meta-gradients against a textbook loop, and tasks that do not see each other."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -26,9 +27,19 @@ from torch.nn import functional
 
 from skmeta.core.backbones import MLP, Conv4
 from skmeta.core.losses import cross_entropy, squared_error
-from skmeta.engine import settle, train
+from skmeta.engine import forced_strategy, settle, train
 
 STRATEGIES = "batched", "vmap", "loop"
+
+
+def by_each_strategy(function):
+    """What ``function()`` returns under each of ``STRATEGIES``."""
+    results = []
+    for strategy in STRATEGIES:
+        with forced_strategy(strategy):
+            results.append(function())
+    return results
+
 
 # ---- the meta-gradient, against a plain PyTorch loop
 
@@ -64,19 +75,18 @@ def textbook_loop(learner, batch, n_steps, *, first_order=False, outputs=mlp_out
 @pytest.mark.parametrize("learn_inner_lr", [False, True])
 @pytest.mark.parametrize("order", ["second_order", "first_order"])
 def test_the_meta_gradient_is_that_of_a_textbook_loop(order, learn_inner_lr, strategy):
-    learner = make_learner(meta_gradient=order, learn_inner_lr=learn_inner_lr, strategy=strategy)
+    learner = make_learner(meta_gradient=order, learn_inner_lr=learn_inner_lr)
     value, grads, _ = textbook_loop(learner, meta_batch(), 3, first_order=order == "first_order")
     assert ("log_inner_lr" in grads) == learn_inner_lr
-    assert_same(meta_gradient(learner, meta_batch()), (value, grads))
+    with forced_strategy(strategy):
+        assert_same(meta_gradient(learner, meta_batch()), (value, grads))
 
 
 @pytest.mark.parametrize("order", ["second_order", "first_order"])
 def test_a_bound_on_the_inner_gradient_is_each_tasks_own(order):
     # The loop sees one task at a time, so it cannot take the norm of all.
     bounded, plain = {"meta_gradient": order, "largest_gradient": 0.2}, {"meta_gradient": order}
-    batched, vmap, loop = (
-        meta_gradient(make_learner(**bounded, strategy=s), meta_batch()) for s in STRATEGIES
-    )
+    batched, vmap, loop = by_each_strategy(lambda: meta_gradient(make_learner(**bounded), meta_batch()))
     assert_same(batched, loop)
     assert_same(vmap, loop)
     assert (meta_gradient(make_learner(**plain), meta_batch())[0] - loop[0]).abs() > 1e-3
@@ -93,14 +103,15 @@ def test_first_and_second_order_differ():
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_reptile_goes_from_where_tasks_start_to_where_they_end(strategy):
-    learner = make_learner(meta_gradient="reptile", strategy=strategy, learn_inner_lr=True)
+    learner = make_learner(meta_gradient="reptile", learn_inner_lr=True)
     value, _, all_adapted = textbook_loop(learner, meta_batch(), 3)
     start = dict(learner.named_parameters())
     expected = {
         name: torch.stack([start[name] - adapted[name] for adapted in all_adapted]).mean(0).detach()
         for name in learner.adapted
     }
-    assert_same(meta_gradient(learner, meta_batch()), (value, expected))
+    with forced_strategy(strategy):
+        assert_same(meta_gradient(learner, meta_batch()), (value, expected))
 
 
 def test_joint_training_takes_no_inner_step():
@@ -138,9 +149,9 @@ def test_strategies_give_the_same(order, head, with_meta_model):
         "meta_gradient": order,
         "keep_initial": True,
     }
-    learners = [make_learner(strategy=strategy, **settings) for strategy in STRATEGIES]
-    outcomes = [learner(**batch[0]) for learner in learners]
-    gradients = [meta_gradient(learner, batch, task_regularizer="theil") for learner in learners]
+    learner = make_learner(**settings)
+    outcomes = by_each_strategy(lambda: learner(**batch[0]))
+    gradients = by_each_strategy(lambda: meta_gradient(learner, batch, task_regularizer="theil"))
     # Classes that start alike give the backbone a gradient of zero, whose rounding the meta-model scales up.
     atol = 1e-7 if head == "tied" and with_meta_model else 1e-10
     for other in 1, 2:
@@ -183,19 +194,20 @@ def test_a_support_set_in_parts_gives_what_it_gives_at_once(
     settings = {"head": "linear", "loss": squared_error} if kind == "regression" else {"head": kind}
     if adapted == "head":
         settings["adapted"] = ["head.weight", "head.bias"]
-    learner = make_learner(with_meta_model=with_meta_model, strategy=strategy, **settings)
+    learner = make_learner(with_meta_model=with_meta_model, **settings)
     one = task(meta_batch(class_mask=kind != "regression")[0], 0)
     one.pop("query_x")
     one["support_weight"][1] = 0
     if kind == "regression":
         one["support_y"] = one["support_x"][:, :N_WAY].sin()
     rows = one["support_x"] = CountedRows(one["support_x"])
-    whole = learner.adapt_task(**one, n_steps=3)
-    assert max(rows.asked) == 6
-    rows.asked.clear()
+    with forced_strategy(strategy):
+        whole = learner.adapt_task(**one, n_steps=3)
+        assert max(rows.asked) == 6
+        rows.asked.clear()
+        in_parts = learner.adapt_task(**one, n_steps=3, at_once=at_once)
     # Classes that start alike give the backbone a gradient of zero, whose rounding the meta-model scales up.
     atol = 1e-7 if kind == "tied" and with_meta_model else 1e-10
-    in_parts = learner.adapt_task(**one, n_steps=3, at_once=at_once)
     torch.testing.assert_close(in_parts, whole, rtol=0, atol=atol)
     assert max(rows.asked) == min(at_once, 6)
 
@@ -205,8 +217,7 @@ def test_outputs_are_multiplied_by_their_scale():
     inputs, _ = meta_batch()
     plain = make_learner(keep_initial=True)(**inputs)
     scale = torch.rand(N_TASKS, N_WAY, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for strategy in STRATEGIES:
-        scaled = make_learner(keep_initial=True, strategy=strategy)(**inputs, output_scale=scale)
+    for scaled in by_each_strategy(lambda: make_learner(keep_initial=True)(**inputs, output_scale=scale)):
         assert_same(scaled, {name: values * scale[:, None] for name, values in plain.items()})
 
 
@@ -242,8 +253,13 @@ def without_padding(inputs, target, i):
 )
 def test_a_padded_task_gives_the_numbers_of_the_task_alone(targets, head, with_meta_model, strategy):
     loss = squared_error if targets == "values" else cross_entropy
-    learner = make_learner(head=head, loss=loss, with_meta_model=with_meta_model, strategy=strategy)
+    learner = make_learner(head=head, loss=loss, with_meta_model=with_meta_model)
     batch = ragged_batch(targets)
+    with forced_strategy(strategy):
+        check_that_padding_changes_nothing(learner, batch)
+
+
+def check_that_padding_changes_nothing(learner, batch):
     outputs = learner(**batch[0])["outputs"]
     value, grads = meta_gradient(learner, batch)
     values, gradients = [], []
@@ -304,8 +320,8 @@ def test_a_network_that_is_changed_is_not_batched(head):
 
     for make_backbone in hooked, frozen, other, without_bias, shared, patched:
         assert make_learner(make_backbone, head).chosen_strategy() == "vmap"
-        learner = make_learner(make_backbone, head, strategy="batched")
-        with pytest.raises(ValueError, match="strategy='batched' needs the default network"):
+        learner, needs = make_learner(make_backbone, head), r"forced_strategy\('batched'\) needs the default"
+        with forced_strategy("batched"), pytest.raises(ValueError, match=needs):
             learner(**meta_batch()[0])
 
 
@@ -325,7 +341,23 @@ def test_auto_batches_the_default_network_and_loops_for_convolutions_on_a_cpu():
 
     assert make_learner(convolutions).chosen_strategy() == "loop"
     assert make_learner(TiedLayers, n_hidden=4).chosen_strategy() == "vmap"
-    assert make_learner(convolutions, strategy="vmap").chosen_strategy() == "vmap"
+
+
+def test_a_strategy_is_forced_inside_and_in_this_thread_alone():
+    learner = make_learner()
+    with forced_strategy("loop"), ThreadPoolExecutor(1) as pool:
+        assert learner.chosen_strategy() == "loop"
+        assert pool.submit(learner.chosen_strategy).result() == "batched"
+        with forced_strategy("vmap"):
+            assert learner.chosen_strategy() == "vmap"
+            with forced_strategy("auto"):
+                assert learner.chosen_strategy() == "batched"
+        assert learner.chosen_strategy() == "loop"
+    with pytest.raises(KeyError), forced_strategy("loop"):
+        raise KeyError
+    assert learner.chosen_strategy() == "batched"
+    with pytest.raises(ValueError, match=r"one of .*'loop'.* Got 'batch' instead"), forced_strategy("batch"):
+        pass
 
 
 # ---- which parameters adapt, which learn
@@ -339,17 +371,17 @@ def adapted_and_start(learner):
 
 @pytest.mark.parametrize("strategy", ["vmap", "loop"])
 def test_adapting_the_head_alone_leaves_the_backbone_which_still_learns(strategy):
-    learner = make_learner(adapted=["head.weight", "head.bias"], strategy=strategy)
-    adapted, start = adapted_and_start(learner)
+    learner = make_learner(adapted=["head.weight", "head.bias"])
+    with forced_strategy(strategy):
+        adapted, start = adapted_and_start(learner)
+        found = meta_gradient(learner, meta_batch())
     changed = {name for name, p in start.items() if not torch.equal(adapted[name], p)}
     assert changed == {"head.weight", "head.bias"}
 
     def outputs(params, x):
         return mlp_outputs(dict(learner.named_parameters()) | params, x)
 
-    assert_same(
-        meta_gradient(learner, meta_batch()), textbook_loop(learner, meta_batch(), 3, outputs=outputs)[:2]
-    )
+    assert_same(found, textbook_loop(learner, meta_batch(), 3, outputs=outputs)[:2])
 
 
 def test_frozen_parameters_neither_adapt_nor_learn():
@@ -387,13 +419,14 @@ def tied_outputs(params, x):
 
 @pytest.mark.parametrize("strategy", ["vmap", "loop"])
 def test_tied_parameters_stay_tied(strategy):
-    learner = make_learner(TiedLayers, n_hidden=4, strategy=strategy)
+    learner = make_learner(TiedLayers, n_hidden=4)
     assert sum("weight" in name for name in learner.adapted) == 2
     expected = textbook_loop(learner, meta_batch(), 3, outputs=tied_outputs)[:2]
-    assert_same(meta_gradient(learner, meta_batch()), expected)
     net = make_test_net(learner)
     before = net.module_.backbone.first.weight.clone()
-    train(net, StubSource(range(2)))
+    with forced_strategy(strategy):
+        assert_same(meta_gradient(learner, meta_batch()), expected)
+        train(net, StubSource(range(2)))
     backbone = net.module_.backbone
     assert backbone.first.weight is backbone.second.weight and not torch.equal(backbone.first.weight, before)
 
@@ -414,15 +447,15 @@ def test_dropout_differs_between_tasks_in_training_only(strategy):
     def dropout():
         return nn.Sequential(nn.Linear(N_FEATURES, 20), nn.Dropout(0.5), nn.Linear(20, N_HIDDEN))
 
-    learner = make_learner(dropout, strategy=strategy)
+    learner = make_learner(dropout)
     same = {name: t[:1].expand_as(t) for name, t in meta_batch()[0].items()}
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), forced_strategy(strategy):
         torch.manual_seed(0)
         first, second, _ = learner(**same)["outputs"]
         assert not torch.allclose(first, second)
         net = make_test_net(learner)
         settle(net, meta_batch())
         train(net, StubSource(range(3)))
-    assert net.module_.strategy == strategy and all(p.isfinite().all() for p in net.module_.parameters())
+        assert net.module_.vmap_works and all(p.isfinite().all() for p in net.module_.parameters())
     first, second, _ = net.module_.eval()(**same)["outputs"]
     assert_same(first, second)

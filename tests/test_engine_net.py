@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from skmeta.core.losses import accuracy
-from skmeta.engine import StepProgress, early_stopping, settle, train
+from skmeta.engine import StepProgress, early_stopping, forced_strategy, settle, train
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_settle_leaves_what_works_as_it_is():
     net = make_test_net(make_learner(with_meta_model=True))
     before = params_of(net)
     settle(net, meta_batch())
-    assert (net.module_.meta_gradient, net.module_.strategy) == ("second_order", "auto")
+    assert (net.module_.meta_gradient, net.module_.vmap_works) == ("second_order", True)
     torch.testing.assert_close(params_of(net), before, rtol=0, atol=0)
     assert all(p.grad is None for p in net.module_.parameters())
 
@@ -214,10 +214,12 @@ def test_settle_leaves_what_works_as_it_is():
     ("backbone", "operation"), [(Attention, "scaled_dot_product"), (Distances, "_cdist_backward")]
 )
 def test_settle_falls_back_to_first_order_and_names_the_operation(backbone, operation, strategy):
-    with pytest.warns(UserWarning, match=rf"{operation}.*: falling back to meta_gradient='first_order'\."):
-        learner = settled(backbone, strategy=strategy)
-    first_order = make_learner(backbone, n_hidden=4, strategy=strategy, meta_gradient="first_order")
-    assert_same(meta_gradient(learner, meta_batch()), meta_gradient(first_order, meta_batch()))
+    told = rf"{operation}.*: falling back to meta_gradient='first_order'\."
+    with forced_strategy(strategy), pytest.warns(UserWarning, match=told):
+        learner = settled(backbone)
+    first_order = make_learner(backbone, n_hidden=4, meta_gradient="first_order")
+    with forced_strategy(strategy):
+        assert_same(meta_gradient(learner, meta_batch()), meta_gradient(first_order, meta_batch()))
 
 
 def test_settle_falls_back_for_a_function_that_is_once_differentiable():
@@ -236,7 +238,7 @@ def test_settle_loops_over_tasks_where_vmap_cannot():
 
 
 def test_settle_raises_what_no_fallback_mends():
-    with pytest.raises(RuntimeError, match="vmap"):
-        settled(Branches, strategy="vmap")
+    with forced_strategy("vmap"), pytest.raises(RuntimeError, match="vmap"):
+        settled(Branches)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         settled(lambda: nn.Linear(N_FEATURES + 1, 4))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from made_learners import N_HIDDEN, make_learner
 
-from skmeta.engine import choose_threads, restored_threads
+from skmeta.engine import choose_threads, forced_strategy, restored_threads
 from skmeta.engine.threads import FOR_A_THREAD
 
 
@@ -15,9 +15,10 @@ def two_threads():
         yield
 
 
-def chosen(share, **settings):
+def chosen(share, strategy="auto", **settings):
     """Threads for rows whose widest layer is ``share`` of the work for a thread."""
-    choose_threads(make_learner(**settings), int(share * FOR_A_THREAD / N_HIDDEN))
+    with forced_strategy(strategy):
+        choose_threads(make_learner(**settings), int(share * FOR_A_THREAD / N_HIDDEN))
     return torch.get_num_threads()
 
 

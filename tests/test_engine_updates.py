@@ -3,6 +3,7 @@
 import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import nn
 
 from skmeta import TAMLClassifier, TAMLRegressor, TMAMLClassifier, adapt
 from skmeta.core.meta_models import BasisMetaModel
+from skmeta.engine import forced_strategy
 
 TASKS, LINES = make_tasks(), make_lines()
 OWN_LABELS = [(X, np.where(y == 0, f"a{i}", f"b{i}")) for i, (X, y) in enumerate(TASKS)]
@@ -23,7 +25,7 @@ KINDS = {
     "class": (TAMLClassifier, TASKS, {}),
     "class of the task": (TAMLClassifier, OWN_LABELS, {}),
     "value": (TAMLRegressor, LINES, {}),
-    "vmap": (TAMLClassifier, TASKS, {"strategy": "vmap"}),
+    "vmap": (TAMLClassifier, TASKS, {}),
     "head": (TAMLClassifier, TASKS, {"adapt_params": "head"}),
 }
 TENSORS = ["backbone.layers.0.weight", "backbone.layers.0.bias", "head.weight", "head.bias"]
@@ -50,9 +52,10 @@ def along_by_basis():
     return g
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS)
+@pytest.fixture(params=KINDS)
 def kind(request):
-    return request.param
+    with forced_strategy("vmap" if request.param == "vmap" else "auto"):
+        yield KINDS[request.param]
 
 
 def fitted(kind, **params):
@@ -142,7 +145,9 @@ def test_copies_have_their_own(kind):
     model = fitted(kind)
     copies = [adapt(model, *task) for task in tasks]
     with ThreadPoolExecutor(4) as pool:
-        sizes = list(pool.map(lambda c: c.updates_["gradient"], copies * 5))
+        # A thread has a context of its own, where no strategy is forced.
+        jobs = [pool.submit(copy_context().run, getattr, c, "updates_") for c in copies * 5]
+        sizes = [job.result()["gradient"] for job in jobs]
     for c, task, of_copy in zip(copies, tasks, sizes, strict=False):
         np.testing.assert_array_equal(of_copy, model.adapt(*task).updates_["gradient"])
         np.testing.assert_array_equal(c.updates_["gradient"], of_copy)

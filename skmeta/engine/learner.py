@@ -11,6 +11,7 @@ from skmeta.core.backbones import BATCH_NORMS
 from skmeta.core.inner_loop import GradientDescent, LearnedUpdate, bounded, gradient_of_parts, inner_loop
 from skmeta.core.meta_models import BasisMetaModel
 from skmeta.engine.networks import MLPNetwork, ModuleNetwork
+from skmeta.engine.strategy import FORCED
 
 # One part, for a support set that is in memory at once.
 ALL_ROWS = (slice(None),)
@@ -31,7 +32,7 @@ class MetaLearner(nn.Module):
         Names of the parameters that the inner loop changes: ``backbone.*``, ``head.weight``, ``head.bias``.
     meta_model : nn.Module or None
         TAML's g.
-    inner_lr, learn_inner_lr, meta_model_lr, inner_steps, adapt_steps, meta_gradient, strategy
+    inner_lr, learn_inner_lr, meta_model_lr, inner_steps, adapt_steps, meta_gradient
         As in the estimators.
     keep_initial : bool
         Also return the outputs before adaptation, which a regularizer needs.
@@ -53,7 +54,6 @@ class MetaLearner(nn.Module):
         inner_steps,
         adapt_steps,
         meta_gradient="second_order",
-        strategy="auto",
         keep_initial=False,
         largest_gradient=None,
     ):
@@ -62,7 +62,8 @@ class MetaLearner(nn.Module):
         self.adapted = list(adapted)
         self.meta_model, self.meta_model_lr = meta_model, meta_model_lr
         self.inner_steps, self.adapt_steps = inner_steps, adapt_steps
-        self.meta_gradient, self.strategy, self.keep_initial = meta_gradient, strategy, keep_initial
+        self.meta_gradient, self.keep_initial = meta_gradient, keep_initial
+        self.vmap_works = True
         self.largest_gradient = largest_gradient
         log_lr = torch.full((len(self.adapted),), float(inner_lr)).log()
         self.log_inner_lr = nn.Parameter(log_lr, requires_grad=learn_inner_lr)
@@ -231,19 +232,23 @@ class MetaLearner(nn.Module):
         return 0 if self.meta_gradient == "joint" else self.inner_steps
 
     def chosen_strategy(self):
-        """``"batched"``, ``"vmap"`` or ``"loop"``, whichever is fastest here if it is left to us."""
-        if self.strategy in ("vmap", "loop"):
-            return self.strategy
+        """``"batched"``, ``"vmap"`` or ``"loop"``: the one that is forced, or the fastest here."""
+        forced = FORCED.get()
+        if forced == "batched" and not self.can_be_batched():
+            raise ValueError(
+                "forced_strategy('batched') needs the default network or an MLP, all of which "
+                "adapts, and a default meta_model. Use 'auto'."
+            )
+        return forced or self.fastest_strategy()
+
+    def fastest_strategy(self):
+        """The strategy that is not forced."""
         if self.can_be_batched():
             return "batched"
-        if self.strategy == "batched":
-            raise ValueError(
-                "strategy='batched' needs the default network or an MLP, all of which "
-                "adapts, and a default meta_model. Use strategy='auto'."
-            )
         # One weight for each task turns a convolution into a grouped one, slow on a CPU.
         convolves = any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in self.backbone.modules())
-        return "loop" if convolves and self.log_inner_lr.device.type == "cpu" else "vmap"
+        slow = convolves and self.log_inner_lr.device.type == "cpu"
+        return "vmap" if self.vmap_works and not slow else "loop"
 
     def can_be_batched(self):
         """Whether ``MLPNetwork`` can run the inner loop: the default network, adapted as a whole."""

@@ -19,6 +19,7 @@ from skorch.utils import noop
 from tqdm.auto import tqdm
 
 from skmeta.engine.batches import STEPS_PER_EPOCH, MetaBatches, SameMetaBatches
+from skmeta.engine.strategy import FORCED
 
 # Optimizers by name, each in one kernel where there is one.
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -218,7 +219,7 @@ def settle(net, batch):
     """Try an outer step on two tasks, and take the next best way where torch cannot take this one.
 
     An operation without a second derivative needs ``meta_gradient="first_order"``, which is told, since
-    results depend on it. One that ``vmap`` cannot batch needs ``strategy="loop"``.
+    results depend on it. One that ``vmap`` cannot batch is run in a loop over tasks.
     """
     learner = net.module_
     inputs, target = ({name: t[:2] for name, t in part.items()} for part in batch)
@@ -251,7 +252,7 @@ def _settle_order(learner, inputs):
 
 def _settle_strategy(net, inputs, target):
     learner = net.module_
-    may_choose = learner.strategy == "auto" and learner.chosen_strategy() == "vmap"
+    may_choose = FORCED.get() is None and learner.chosen_strategy() == "vmap"
     try:
         with warnings.catch_warnings():
             if may_choose:  # torch warns where vmap would loop itself
@@ -260,5 +261,5 @@ def _settle_strategy(net, inputs, target):
     except (RuntimeError, UserWarning):
         if not may_choose:
             raise
-        learner.strategy = "loop"
+        learner.vmap_works = False
         net.criterion_(learner(**inputs), target).backward()  # raises what vmap was not to blame for
