@@ -4,7 +4,6 @@ from skmeta.engine.average import average_iterates
 from skmeta.engine.batches import EpisodeSource
 from skmeta.engine.learner import MetaLearner
 from skmeta.engine.net import OPTIMIZERS, StepProgress, clip_gradient, early_stopping, make_net, settle, train
-from skmeta.engine.pretrain import pretrain
 from skmeta.engine.strategy import forced_strategy
 from skmeta.engine.threads import choose_threads, restored_threads
 from skmeta.engine.updates import updates_of
@@ -20,7 +19,6 @@ __all__ = [
     "early_stopping",
     "forced_strategy",
     "make_net",
-    "pretrain",
     "restored_threads",
     "settle",
     "train",

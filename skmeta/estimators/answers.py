@@ -1,4 +1,4 @@
-"""What models answer about episodes: of skmeta in batched calls, of scikit-learn fitted on each support set."""
+"""What models answer about episodes: ours in batched calls, scikit-learn's fitted on each support set."""
 
 import numpy as np
 from scipy.special import log_softmax
@@ -16,11 +16,16 @@ class ClassAnswers(ClassifierMixin, BaseEstimator):
     """Answers about the query rows of one task, asked for as of a fitted classifier; ``X`` is not looked at.
 
     Predictions are among all ``classes`` that the model knows. Probabilities are among those of the support
-    set, where the query set has no others: metrics of probabilities want a column for each class in the truth.
+    set, where the query set has no others: metrics of probabilities want a column for each true class.
     """
 
     def __init__(self, logits, classes, columns):
         self.logits, self.classes, self.columns = logits, classes, columns
+
+    def among(self, classes):
+        """The same answers, among these classes alone."""
+        columns = np.flatnonzero(np.isin(self.classes, classes))
+        return ClassAnswers(self.logits[:, columns], self.classes[columns], np.arange(len(columns)))
 
     @property
     def classes_(self):
@@ -41,7 +46,7 @@ class ClassAnswers(ClassifierMixin, BaseEstimator):
 
 
 class ValueAnswers(RegressorMixin, BaseEstimator):
-    """Answers about the query rows of one task, asked for as of a fitted regressor; ``X`` is not looked at."""
+    """The same of a regressor."""
 
     def __init__(self, values):
         self.values = values

@@ -102,6 +102,7 @@ class MetaEstimator(BaseEstimator):
         self.regularizer_weight = regularizer_weight
         self.augment = augment
         self.pretrain_iter = pretrain_iter
+
         self.optimizer = optimizer
         self.outer_lr = outer_lr
         self.average = average
@@ -253,7 +254,7 @@ class MetaEstimator(BaseEstimator):
         X, y, groups : as in ``fit``
             A task without a query set of its own is split: 5 rows, of each class if ``sampling`` is
             stratified, are its support set, fewer where it is small, and the rest is scored. The split is
-            the same at every call, whatever ``n_shot``, so that the candidates of a search are compared alike.
+            the same at every call, whatever ``n_shot``: candidates of a search are compared alike.
         sample_weight : array of shape (n_rows,), default=None
             Weights of flat rows; not for tasks.
 
@@ -394,9 +395,9 @@ class MetaEstimator(BaseEstimator):
         return outputs_of_rows(self._network(), self.adapted_params_, check_rows(self, X, empty=True))
 
     def outputs_of_tasks(self, names, supports, X_queries):
-        """Outputs ``(n_query, n_outputs)`` for tasks that errors call by their ``names``, each with its decoder.
+        """What ``predict_tasks`` decides by: outputs ``(n_query, n_outputs)`` and the decoder of each task.
 
-        What ``predict_tasks`` decides by.
+        Errors call the tasks by their ``names``.
         """
         self._check_meta_trained()
         check_params(self)

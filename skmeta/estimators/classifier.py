@@ -115,7 +115,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         return classes[outputs.argmax(1)]
 
     def _is_natural(self):
-        return self.sampling == "natural"
+        return getattr(self, "sampling", "auto") == "natural"
 
     def _make_plan(self, tasks):
         classes, codes = np.unique(tasks.y, return_inverse=True)

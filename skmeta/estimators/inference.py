@@ -60,7 +60,7 @@ def adapted_params(network, question, n_steps):
         params = network.net.module_.for_this_thread().adapt_task(*support, **how)
     if not all(p.isfinite().all() for p in params.values()):
         raise FloatingPointError(
-            f"{question.where}the parameters are not finite after the {how['n_steps']} steps of adapt. {LOWER}"
+            f"{question.where}the parameters are not finite after {how['n_steps']} inner steps. {LOWER}"
         )
     return {name: p.detach().clone() for name, p in params.items()}
 

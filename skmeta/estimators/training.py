@@ -106,7 +106,7 @@ def make_network(estimator, tasks, rows, plan, device):
 
 
 def _as_passed(backbone, sample, tasks, rows, dtype):
-    """``Preparation`` for a module of the user's: integers stay so if it takes them, floats get its own type."""
+    """``Preparation`` for the user's module: integers stay so if it takes them, floats get its own type."""
     if sample.dtype.kind in "iu":
         try:
             as_integers = Preparation(torch.int64)

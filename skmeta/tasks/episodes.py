@@ -12,7 +12,7 @@ import torch
 
 
 class Episodes(NamedTuple):
-    """Row numbers of an episode of each of several tasks, ``(n_tasks, n_support)`` and ``(n_tasks, n_query)``.
+    """Row numbers of an episode of each task: ``(n_tasks, n_support)`` and ``(n_tasks, n_query)``.
 
     A weight of zero marks what fills up a smaller episode.
     """
@@ -119,7 +119,8 @@ class GivenEpisodes:
 
     def __init__(self, support, query):
         self.support, self.query = (
-            [torch.as_tensor(np.asarray(bound, dtype=np.int64)) for bound in part] for part in (support, query)
+            [torch.as_tensor(np.asarray(bound, dtype=np.int64)) for bound in part]
+            for part in (support, query)
         )
 
     @property

@@ -34,7 +34,19 @@ def tasks_at_once(n_parameters):
     return max(1, min(TASKS_AT_ONCE, PARAMETERS_AT_ONCE // max(1, n_parameters)))
 
 
+def episodes_at_once(n_rows, row_shape):
+    """Episodes of ``n_rows``, support and query rows together, that are held together; one at least."""
+    n_numbers = max(1, n_rows * int(np.prod(row_shape)))
+    return max(1, min(TASKS_AT_ONCE, NUMBERS_AT_ONCE // n_numbers))
+
+
 def first_that_fit(n_rows, row_shape):
-    """How many of the first tasks, padded to the largest of these, fit; ``n_rows`` is a list. One at least."""
-    padded = np.maximum.accumulate(n_rows) * np.arange(1, len(n_rows) + 1) * max(1, int(np.prod(row_shape)))
-    return max(1, int((padded <= NUMBERS_AT_ONCE).sum()))
+    """How many of the first tasks fit, padded to the largest of these; ``n_rows`` of each. One at least."""
+    return next(
+        (
+            n
+            for n, most in enumerate(np.maximum.accumulate(n_rows))
+            if n and n >= episodes_at_once(most, row_shape)
+        ),
+        len(n_rows),
+    )

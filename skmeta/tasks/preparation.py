@@ -53,7 +53,9 @@ def standardizing(tasks, rows, dtype):
     Sparse rows are scaled only, so that zero stays zero. A constant feature has a scale of 1.
     """
     of_tasks = np.split(rows, np.flatnonzero(np.diff(tasks.task[rows])) + 1)
-    looked_at = np.linspace(0, len(of_tasks) - 1, min(len(of_tasks), limits.TASKS_LOOKED_AT)).round().astype(int)
+    looked_at = (
+        np.linspace(0, len(of_tasks) - 1, min(len(of_tasks), limits.TASKS_LOOKED_AT)).round().astype(int)
+    )
     # One task in memory at a time.
     parts = [_moments(tasks.X[of_tasks[i]]) for i in looked_at]
     counts = [len(of_tasks[i]) for i in looked_at]
@@ -78,7 +80,7 @@ def _moments(X):
 
 
 def check_cast(tasks, rows, dtype):
-    """Warn if the cast of the tasks' ``rows`` to the floating ``dtype`` makes different values of a column equal.
+    """Warn if the cast of ``rows`` to a floating ``dtype`` makes different values of a column equal.
 
     Some of the rows are looked at; ValueError if the cast would make one of their numbers infinite.
     """

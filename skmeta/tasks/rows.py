@@ -6,9 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from sklearn.base import is_regressor
+
+# Private by name, but documented; nothing public takes rows of whatever container a task may hold.
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import validate_data
 
+from skmeta.tasks import limits
 from skmeta.tasks.task_list import TaskList
 
 # In place of labels where none are wanted; None and strings are what a user may pass by mistake.

@@ -1,7 +1,7 @@
 """Episodes whose rows stay in the user's own containers: what every score is the mean of."""
 
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -30,13 +30,14 @@ class Episode(NamedTuple):
 class ScoredEpisodes:
     """Row numbers of episodes, those of a task one after another, so that each task is loaded once.
 
-    ``codes`` numbers the label of each row, as episodes were drawn by. ``task`` numbers the task of each
-    episode; ``rows`` holds its ``(support, query)`` row numbers.
+    ``source`` holds the tasks as the user gave them, ``tasks`` what was read of them. ``labels`` numbers what
+    episodes were drawn by, classes or nothing. ``task`` numbers the task of each episode; ``rows`` holds its
+    ``(support, query)`` row numbers.
     """
 
     source: object
     tasks: Tasks
-    codes: np.ndarray
+    labels: np.ndarray
     task: np.ndarray
     rows: list
 
@@ -58,13 +59,31 @@ class ScoredEpisodes:
 
     def chunks(self):
         """Lists of episodes that are held in memory at once."""
-        episodes = iter(self)
-        while chunk := list(islice(episodes, limits.TASKS_AT_ONCE)):
-            while chunk:
-                n_rows = [len(e.y_support) + len(e.y_query) for e in chunk]
-                n = limits.first_that_fit(n_rows, np.shape(chunk[0].X_support)[1:])
-                yield chunk[:n]
-                chunk = chunk[n:]
+        chunk, most = [], 0
+        for episode in self:
+            most = max(most, len(episode.y_support) + len(episode.y_query))
+            if chunk and len(chunk) >= limits.episodes_at_once(most, np.shape(episode.X_query)[1:]):
+                yield chunk
+                chunk, most = [], len(episode.y_support) + len(episode.y_query)
+            chunk.append(episode)
+        yield chunk
+
+    def short_of(self, n_rows):
+        """Name of each task, class (None in natural draws) and number of its rows, where these are fewer.
+
+        Of tasks that come with a query set, support rows.
+        """
+        tasks, rows = self.tasks, np.arange(len(self.labels))
+        if tasks.given is not None:
+            rows = rows[rows < (tasks.bounds()[:-1] + tasks.given)[tasks.task]]
+        n_labels = int(self.labels.max()) + 1
+        cells, first, size = np.unique(
+            tasks.task[rows] * n_labels + self.labels[rows], return_index=True, return_counts=True
+        )
+        for cell, row, n in zip(cells, rows[first], size, strict=True):
+            if n < n_rows:
+                label = tasks.y[row].item() if self.labels.any() else None
+                yield tasks.names[cell // n_labels], label, int(n)
 
 
 def draw_scored(

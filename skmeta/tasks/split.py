@@ -123,7 +123,7 @@ def _classes(tasks, codes, rows):
 
 
 def check_query_classes(tasks, codes, classes):
-    """Raise ValueError for a given query set with a class that its support set, with labels of its own, lacks."""
+    """Raise ValueError for a given query set with a class that its support set lacks."""
     bounds = tasks.bounds()
     for i, name in enumerate(tasks.names):
         cut = bounds[i] + tasks.given[i]
