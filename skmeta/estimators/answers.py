@@ -41,7 +41,8 @@ class ClassAnswers(ClassifierMixin, BaseEstimator):
         return np.exp(self.predict_log_proba(X))
 
     def decision_function(self, X):
-        logits = self.logits[:, self.columns]
+        # Metrics that rank rows compare these between rows, which logits cannot be.
+        logits = self.predict_log_proba(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
 

@@ -31,7 +31,10 @@ class Metric:
         """Score of an ``Episode``, a float, by an estimator that answers for it; an error names its task."""
         try:
             value = float(self.scorer(answers, episode.X_query, episode.y_query))
-        except (AttributeError, TypeError, ValueError) as error:  # a regressor has no probabilities
+        except (AttributeError, TypeError, ValueError) as error:
+            # Of a name, that a regressor has no probabilities; of a callable, its own.
+            if isinstance(error, AttributeError) and callable(self.metric):
+                raise
             raise ValueError(f"{episode.name}: metric={self.metric!r}: {error}") from error
         if value != value:
             raise ValueError(
