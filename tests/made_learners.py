@@ -9,7 +9,9 @@ from skmeta.core.heads import CosineHead, LinearHead, PrototypeHead, TiedHead
 from skmeta.core.losses import OuterObjective, cross_entropy
 from skmeta.core.meta_models import BasisMetaModel
 from skmeta.engine import EpisodeSource, MetaLearner, make_net
-from skmeta.tasks.episodes import EpisodeSampler, Rows
+from skmeta.tasks.batch import OwnClasses, Rows, SharedClasses
+from skmeta.tasks.episodes import EpisodeSampler
+from skmeta.tasks.preparation import Preparation
 
 N_TASKS, N_FEATURES, N_HIDDEN, N_WAY = 3, 4, 5, 3
 HEADS = {
@@ -84,17 +86,34 @@ def task(inputs, i):
 RAGGED = [{0: 9, 1: 9, 2: 9}, {0: 2, 2: 7}, {1: 3, 2: 1}, {0: 4, 1: 1, 2: 20}]
 
 
-def ragged_source(targets):
+class AsTheyAre:
+    """Reads targets as they are."""
+
+    def read(self, episodes, targets, asked=True):
+        return {
+            "support_y": targets[episodes.support],
+            "query_y": targets[episodes.query],
+            "query_weight": episodes.query_weight,
+        }
+
+
+def ragged_source(targets, augment=None):
     cells = torch.tensor(
         [(t, c) for t, sizes in enumerate(RAGGED) for c, n in sizes.items() for _ in range(n)]
     )
     cells = cells[torch.randperm(len(cells), generator=torch.Generator().manual_seed(0))]
-    kinds = {"per task": None, "shared": cells[:, 1], "values": cells.sum(1, keepdim=True).double().sin()}
+    labels, values = {
+        "per task": (OwnClasses(), cells[:, 1]),
+        "shared": (SharedClasses(), cells[:, 1]),
+        "values": (AsTheyAre(), cells.sum(1, keepdim=True).double().sin()),
+    }[targets]
     noise = torch.randn(len(cells), 2, generator=torch.Generator().manual_seed(1))
     X = torch.cat([cells, noise], 1).numpy()
     label = cells[:, 1] * (targets != "values")
     sampler = EpisodeSampler(cells[:, 0], label, torch.arange(len(cells)), n_way=None, n_shot=5, n_query=4)
-    return EpisodeSource(Rows(X, torch.device("cpu")), kinds[targets], sampler, steps=range(2))
+    rows = Rows(X, torch.device("cpu"), Preparation(torch.float32), augment)
+    augmented = augment is not None
+    return EpisodeSource(sampler, rows, labels, values, steps=range(2), augmented=augmented)
 
 
 class StubSource(Dataset):

@@ -135,7 +135,7 @@ def test_they_are_of_the_last_adapt_whatever_came_after(kind):
 def test_a_large_support_set_is_taken_in_parts(kind, monkeypatch):
     model = fitted(kind)
     expected = model.updates_
-    monkeypatch.setattr("skmeta.estimators.inference.ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("skmeta.tasks.limits.ROWS_AT_ONCE", 7)
     for name in "gradient", "predicted", "weights":
         np.testing.assert_allclose(model.updates_[name], expected[name], rtol=1e-3, atol=1e-5)
 

@@ -1,11 +1,10 @@
-"""Episodes: what a draw may hold, that it is random and nothing else, and how rows become tensors."""
+"""Episodes: what a draw may hold, and that it is random and nothing else."""
 
 import numpy as np
 import pytest
 import torch
-from scipy import sparse
 
-from skmeta.tasks.episodes import EpisodeSampler, Rows, fixed_draw, random_order
+from skmeta.tasks.episodes import EpisodeSampler, GivenEpisodes, random_order
 
 # Rows of each class, by task: even, ragged, with classes too small to fill both sets, with gaps in the codes.
 TASKS = [
@@ -45,26 +44,24 @@ def draw(shape, tasks=ALL, seed=0, flat=None):
 
 
 def episodes(drawn):
-    """For each episode, ``{row: way}`` of its support and of its query set; no row twice in one."""
+    """``(support, query)`` sets of row numbers of each episode; no row twice in one."""
     parts = []
-    for rows, weight, way in (drawn[:3], drawn[3:6]):
-        kept = [(r[w > 0].tolist(), v[w > 0].tolist()) for r, w, v in zip(rows, weight, way, strict=True)]
-        parts.append([dict(zip(*pair, strict=True)) for pair in kept])
-        assert all(len(pairs) == len(rows) for pairs, (rows, _) in zip(parts[-1], kept, strict=True))
+    for rows, weight in (drawn[:2], drawn[2:]):
+        kept = [r[w > 0].tolist() for r, w in zip(rows, weight, strict=True)]
+        assert all(len(set(rows)) == len(rows) for rows in kept)
+        parts.append(list(map(set, kept)))
     return list(zip(*parts, strict=True))
 
 
 def test_support_and_query_never_share_a_row(shape):
     for seed in range(20):
-        assert all(not set(support) & set(query) for support, query in episodes(draw(shape, seed=seed)))
+        assert all(not support & query for support, query in episodes(draw(shape, seed=seed)))
 
 
-def test_rows_are_of_the_task_and_a_way_is_a_class(shape):
+def test_rows_are_of_the_task(shape):
     cell, tasks = Flat().cell, [3, 1, 1, 2, 0]
     for task, (support, query) in zip(tasks, episodes(draw(shape, tasks)), strict=True):
-        assert {cell[row][0] for row in [*support, *query]} == {task}
-        pairs = {(cell[row][1], way) for row, way in [*support.items(), *query.items()]}
-        assert len({c for c, _ in pairs}) == len({w for _, w in pairs}) == len(pairs)
+        assert {cell[row][0] for row in support | query} == {task}
 
 
 def test_classes_give_n_shot_rows_or_half_of_a_small_class_and_the_rest_up_to_n_query(shape):
@@ -81,21 +78,42 @@ def test_classes_give_n_shot_rows_or_half_of_a_small_class_and_the_rest_up_to_n_
         assert {cell[row][1] for row in query} == {c for c in drawn if TASKS[task][c] > 1}
 
 
-def test_class_mask_tells_the_ways_in_use(shape):
-    drawn = draw(shape)
-    for used, (support, _) in zip(drawn.class_mask, episodes(drawn), strict=True):
-        assert torch.nonzero(used).flatten().tolist() == sorted(set(support.values()))
-
-
-def test_padding_has_weight_zero_and_repeats_a_row_of_the_own_support_set(shape):
-    drawn = draw(shape)
+def test_padding_has_weight_zero_and_repeats_a_row_of_the_same_task(shape):
+    drawn, cell = draw(shape), Flat().cell
     assert set(torch.cat([drawn.support_weight, drawn.query_weight], 1).unique().tolist()) <= {0.0, 1.0}
-    for i, (support, _) in enumerate(episodes(drawn)):
-        rows = torch.cat([drawn.support[i], drawn.query[i]])
-        ways = torch.cat([drawn.support_way[i], drawn.query_way[i]])
-        padding = torch.cat([drawn.support_weight[i], drawn.query_weight[i]]) == 0
-        padded = zip(rows[padding].tolist(), ways[padding].tolist(), strict=True)
-        assert all(support[row] == way for row, way in padded)
+    for task, (support, query) in enumerate(zip(drawn.support, drawn.query, strict=True)):
+        assert {cell[row][0] for row in torch.cat([support, query]).tolist()} == {task}
+
+
+@pytest.mark.parametrize("n_way", [None, 2])
+def test_without_support_rows_all_rows_may_be_asked_for(n_way):
+    for task, (support, query) in enumerate(episodes(draw((n_way, 0, 50)))):
+        assert not support
+        assert len(query) == sum(TASKS[task].values()) or n_way
+
+
+@pytest.mark.parametrize("pair", [(0, 6), (1, 3), (2, 2), (0, 100)])
+def test_of_a_pair_each_episode_has_its_own_number_of_support_rows(pair):
+    """All numbers that leave a row to ask for come up, equally often, and the same for each class."""
+    least, most = pair
+    flat = Flat([{0: 9, 1: 9}])
+    drawn = episodes(draw((None, pair, 50), [0] * 4000, flat=flat))
+    shots = [[sum(flat.cell[row][1] == label for row in s) for label in (0, 1)] for s, _ in drawn]
+    assert all(a == b for a, b in shots) and all(len(s) + len(q) == 18 for s, q in drawn)
+    expected = np.arange(least, min(most, 8) + 1)
+    numbers, counts = np.unique([a for a, _ in shots], return_counts=True)
+    np.testing.assert_array_equal(numbers, expected)
+    if len(expected) > 1:
+        assert_uniform(counts, 4000, len(expected))
+
+
+def test_natural_draws_are_of_the_task_whatever_the_class():
+    """One label for all rows: each is as likely as any other, so classes come as often as they are."""
+    n_rows = torch.arange(30)
+    sampler = EpisodeSampler(n_rows * 0, n_rows * 0, n_rows, n_way=None, n_shot=4, n_query=6)
+    drawn = sampler.draw(torch.zeros(3000, dtype=torch.long), torch.Generator().manual_seed(0))
+    assert drawn.support.shape == (3000, 4) and drawn.query.shape == (3000, 6)
+    assert_uniform(torch.bincount(drawn.support.flatten(), minlength=30).numpy(), 12_000, 30)
 
 
 def test_a_task_of_single_rows_has_an_empty_query_set():
@@ -144,78 +162,22 @@ def test_classes_are_drawn_uniformly_whatever_their_size():
     assert_uniform(labels.unique(dim=0, return_counts=True)[1].numpy(), n_draws, 12)
 
 
-def test_fixed_draw_keeps_given_rows_and_pads_the_shorter_episodes():
-    given = [
-        ([7, 8, 9], [0, 1, 2], [1], [2]),
-        ([4, 5], [1, 0], [2, 3, 6], [0, 1, 0]),
-        ([0, 10], [0, 0], [], []),
+def test_given_episodes_keep_their_rows_and_fill_up_the_shorter_ones():
+    """A support set or a query set may be empty: it is filled with rows of the other."""
+    given = GivenEpisodes(([7, 2, 0], [10, 4, 0]), ([20, 4, 0], [21, 7, 2]))
+    assert given.n_tasks == 3 and given.n_rows == 6
+    drawn = given.draw(np.array([0, 1, 2]))
+    assert drawn.support.tolist() == [[7, 8, 9], [2, 3, 2], [0, 0, 0]]
+    assert drawn.support_weight.tolist() == [[1, 1, 1], [1, 1, 0], [0, 0, 0]]
+    assert drawn.query.tolist() == [[20, 7, 7], [4, 5, 6], [0, 1, 0]]
+    assert drawn.query_weight.tolist() == [[1, 0, 0], [1, 1, 1], [1, 1, 0]]
+    again = given.draw(torch.tensor([1, 1]))
+    assert again.support.tolist() == [[2, 3], [2, 3]]
+    assert [(s.tolist(), q.tolist()) for s, q in drawn.rows()] == [
+        ([7, 8, 9], [20]),
+        ([2, 3], [4, 5, 6]),
+        ([], [0, 1]),
     ]
-    drawn = fixed_draw([[torch.tensor(part, dtype=torch.long) for part in episode] for episode in given])
-    assert drawn.support.tolist() == [[7, 8, 9], [4, 5, 4], [0, 10, 0]]
-    assert drawn.support_way.tolist() == [[0, 1, 2], [1, 0, 1], [0, 0, 0]]
-    assert drawn.support_weight.tolist() == [[1, 1, 1], [1, 1, 0], [1, 1, 0]]
-    assert drawn.query.tolist() == [[1, 7, 7], [2, 3, 6], [0, 0, 0]]
-    assert drawn.query_way.tolist() == [[2, 0, 0], [0, 1, 0], [0, 0, 0]]
-    assert drawn.query_weight.tolist() == [[1, 0, 0], [1, 1, 1], [0, 0, 0]]
-    assert drawn.class_mask.tolist() == [[True] * 3, [True, True, False], [True, False, False]]
-
-
-@pytest.mark.parametrize("index", [[2, 0, 2], [[1, 1, 0], [2, 0, 1]]], ids=["flat", "meta-batch"])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
-def test_rows_are_the_same_dense_and_sparse(dtype, index):
-    X = np.array([[0, 1, 0, 2], [3, 0, 0, 0], [0, 0, 4, 5]], dtype=dtype)
-    index = torch.tensor(index)
-    expected = torch.from_numpy(X).float()[index]
-    for kind in np.asarray, sparse.csr_matrix, sparse.coo_matrix, sparse.csc_array:
-        rows = Rows(kind(X), torch.device("cpu"))
-        assert rows.shape == (4,)
-        assert rows[index].dtype == torch.float32
-        assert torch.equal(rows[index], expected)
-
-
-def test_rows_may_have_more_axes():
-    X = np.arange(48.0).reshape(2, 1, 4, 6)
-    rows = Rows(X, torch.device("cpu"))
-    assert rows.shape == (1, 4, 6)
-    assert rows[torch.tensor([[1], [0]])].tolist() == X[[[1], [0]]].tolist()
-
-
-def test_rows_take_reversed_and_read_only_views():
-    X = np.arange(6.0).reshape(3, 2)
-    X.setflags(write=False)
-    for view in X, X[::-1], X[:, ::-1]:
-        rows = Rows(view, torch.device("cpu"))
-        assert rows[torch.tensor([0, 2])].tolist() == view[[0, 2]].tolist()
-
-
-class Lazy:
-    """Rows that an array of ints indexes, and nothing else does."""
-
-    def __init__(self, X):
-        self.X, self.shape = X, X.shape
-
-    def __getitem__(self, index):
-        assert isinstance(index, np.ndarray) and index.ndim == 1
-        return self.X[index]
-
-
-@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
-def test_rows_are_asked_for_as_they_are_drawn(kind):
-    X = np.array([[0, 1, 0, 2], [3, 0, 0, 0], [0, 0, 4, 5]])
-    rows = Rows(Lazy(kind(X)), torch.device("cpu"))
-    assert rows.shape == (4,)
-    for index in [2, 0, 2], [[1, 1, 0], [2, 0, 1]]:
-        assert rows[torch.tensor(index)].tolist() == X[index].tolist()
-        assert rows[torch.tensor(index)].dtype == torch.float32
-
-
-@pytest.mark.parametrize("part", [slice(None), slice(1, 3), slice(2, 9), slice(3, 3)], ids=str)
-@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix, sparse.coo_array, sparse.csc_array])
-def test_slices_of_rows(kind, part):
-    X = np.array([[0.0, 1, 0, 2], [3, 0, 0, 0], [0, 0, 4, 5]])
-    sliced = Rows(kind(X), torch.device("cpu"))[part]
-    assert sliced.dtype == torch.float32 and sliced.shape == X[part].shape
-    assert sliced.tolist() == X[part].tolist()
 
 
 def test_few_rows_of_large_classes_are_drawn_without_keys_for_all():

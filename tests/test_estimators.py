@@ -36,7 +36,8 @@ from torch import nn
 from skmeta import Conv4, TAMLClassifier, TMAMLClassifier, adapt
 from skmeta.core.meta_models import BasisMetaModel
 from skmeta.engine import forced_strategy
-from skmeta.estimators import base, inference
+from skmeta.estimators import base
+from skmeta.tasks import limits
 
 # Over all estimators, 1,000.
 N_ADAPTATIONS = 250
@@ -509,7 +510,7 @@ def test_a_row_alone_is_predicted_as_among_others(estimator):
 def test_many_rows_are_predicted_in_parts(monkeypatch):
     clf = TMAMLClassifier(**QUICK).fit(X, Y)
     whole = clf.predict_proba(X)
-    monkeypatch.setattr(inference, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(limits, "ROWS_AT_ONCE", 5)
     np.testing.assert_allclose(clf.predict_proba(X), whole, rtol=1e-12)
 
 
@@ -520,7 +521,7 @@ def test_many_support_rows_are_adapted_to_in_parts(estimator, form, monkeypatch)
     X, y = tasks[0]
     model = estimator(**QUICK | {"max_iter": 20}).fit(tasks)
     whole = copied(model.adapt(X, y).adapted_params_)
-    monkeypatch.setattr(inference, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(limits, "ROWS_AT_ONCE", 5)
     rows = []
     model.net_.module_.backbone.register_forward_hook(lambda module, inputs, _: rows.append(len(inputs[0])))
     for name, p in model.adapt(form(X), y).adapted_params_.items():
@@ -534,7 +535,7 @@ def test_many_support_rows_are_adapted_to_in_parts(estimator, form, monkeypatch)
 )
 @each_estimator
 def test_predict_tasks_equals_adapt_and_predict_one_by_one(estimator, tasks, at_once, monkeypatch):
-    monkeypatch.setattr(inference, "TASKS_AT_ONCE", at_once)
+    monkeypatch.setattr(limits, "TASKS_AT_ONCE", at_once)
     clf = estimator(**QUICK | {"max_iter": 20}, adapt_steps=3).fit(tasks)
     supports = [(X[: 6 + i], y[: 6 + i]) for i, (X, y) in enumerate(tasks)]
     queries = [X[-1 - 2 * i :] for i, (X, _) in enumerate(tasks)]
@@ -558,7 +559,7 @@ def test_batched_tasks_give_the_same_numbers_as_single_ones(estimator):
 
 @each_estimator
 def test_the_number_of_a_bad_task_counts_over_all_parts(estimator, monkeypatch):
-    monkeypatch.setattr(inference, "TASKS_AT_ONCE", 3)
+    monkeypatch.setattr(limits, "TASKS_AT_ONCE", 3)
     clf = estimator(**QUICK).fit(TASKS)
     with pytest.raises(ValueError, match="task 4: X has 2 features"):
         clf.predict_tasks(TASKS, [X] * 4 + [X[:, :2]] + [X] * 3)

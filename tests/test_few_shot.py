@@ -159,7 +159,7 @@ def test_a_metric_is_the_mean_of_what_it_says_of_each_task(name, kind, priors):
     metric = get_scorer(name)
     by_hand = [metric(plain(prior).fit(*task[:2]), *task[2:]) for task in given]
     assert isinstance(score, float) and np.isfinite(score)
-    assert score == pytest.approx(np.mean(by_hand), rel=1e-12)
+    assert score == pytest.approx(np.mean(by_hand), rel=1e-6)  # single and double precision
     assert len(set(by_hand)) > 1 or name == "fowlkes_mallows_score"
 
 
@@ -183,7 +183,7 @@ def test_a_metric_asks_for_the_right_answer(name, kind, by_hand, priors):
     prior, tasks = priors[kind]
     given = [split(task) for task in tasks]
     values = [by_hand(deepcopy(prior).adapt(*task[:2]), *task[2:]) for task in given]
-    assert few_shot_scorer(name)(prior, given) == pytest.approx(np.mean(values), rel=1e-9)
+    assert few_shot_scorer(name)(prior, given) == pytest.approx(np.mean(values), rel=1e-6)
 
 
 # ---- which rows are the support set
@@ -263,12 +263,12 @@ def test_several_scorers_at_once_in_a_search():
     ("make", "text"),
     [
         (lambda prior: few_shot_scorer("acuracy"), "metric='acuracy'"),
-        (lambda prior: few_shot_scorer(n_shot=0), "'n_shot' parameter of few_shot_scorer"),
+        (lambda prior: few_shot_scorer(n_shot=-1), "'n_shot' parameter of few_shot_scorer"),
         (lambda prior: few_shot_scorer(random_state=-1), "'random_state' parameter of few_shot_scorer"),
         (lambda prior: few_shot_scorer()(prior, X, Y), "list of tasks, or rows with groups"),
         (
             lambda prior: few_shot_scorer(n_shot=1)(prior, [(X[:3], np.array(["a", "b", "c"]))]),
-            "task 0 has no row left",
+            "task 0 has 1 row of each class; an episode needs",
         ),
         (lambda prior: few_shot_scorer()(prior, [ABC[0], (X, Y[:-1])]), "inconsistent numbers of samples"),
     ],

@@ -24,8 +24,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmeta import TAMLClassifier, TMAMLClassifier, TMAMLRegressor, adapt, evaluate
-from skmeta.model_selection import episodes as episodes_module
 from skmeta.model_selection.intervals import episode_interval, task_interval
+from skmeta.tasks import limits
 
 TASKS = make_tasks(6, labels=("a", "b", "c"), n_rows=36, n_features=4)
 GIVEN = [split(task, 12) for task in TASKS]
@@ -394,11 +394,11 @@ def test_the_task_interval_holds_the_mean_of_new_tasks_and_the_published_one_doe
 @pytest.mark.parametrize(("numbers", "at_once"), [(2**23, 64), (1000, 6), (1, 1)])
 def test_episodes_are_held_a_chunk_at_a_time(monkeypatch, numbers, at_once):
     """An episode of 3 * (5 + 7) rows of 4 features has 144 numbers."""
-    monkeypatch.setattr(episodes_module, "NUMBERS_AT_ONCE", numbers)
-    held, ask = [], TMAMLClassifier._predict_named
+    monkeypatch.setattr(limits, "NUMBERS_AT_ONCE", numbers)
+    held, ask = [], TMAMLClassifier.outputs_of_tasks
     monkeypatch.setattr(
         TMAMLClassifier,
-        "_predict_named",
+        "outputs_of_tasks",
         lambda self, names, *args: held.append(len(names)) or ask(self, names, *args),
     )
     parts = evaluate(TRAINED, TASKS, n_episodes=130, n_query=7).scores

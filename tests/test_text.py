@@ -14,7 +14,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.pipeline import make_pipeline
 
 from skmeta import TMAMLClassifier, WeightedFeatures, adapt
-from skmeta.estimators import inference
+from skmeta.tasks import limits
 
 DATA = Path(os.environ.get("SKMETA_DATA", Path(__file__).parents[2] / "shared" / "data"))
 CLINC150 = DATA / "clinc150" / "data_full.json.gz"
@@ -45,7 +45,7 @@ def test_rows_are_made_dense_a_part_at_a_time(monkeypatch):
         n_dense.append(self.shape[0])
         return toarray(self, *args, **kwargs)
 
-    monkeypatch.setattr(inference, "NUMBERS_AT_ONCE", 10 * X.shape[1])
+    monkeypatch.setattr(limits, "NUMBERS_AT_ONCE", 10 * X.shape[1])
     monkeypatch.setattr(type(X), "toarray", noted)
     clf = TMAMLClassifier(**QUICK | {"n_shot": 1, "n_query": 1}).fit(X, INTENTS)
     assert max(n_dense) <= 4 * 4  # tasks in a meta-batch, by classes, of each one row

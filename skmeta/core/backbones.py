@@ -37,32 +37,9 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
     def forward(self, x):
-        x = self.scaled(x)
         for layer in self.layers:
             x = layer(x).relu()
         return x
-
-    def scaled(self, x):
-        """What the first layer sees of rows."""
-        return x
-
-
-class StandardizedMLP(MLP):
-    """An MLP of ``(x - mean) / scale``, both of shape ``(in_features,)`` and fixed.
-
-    A squared error has no largest gradient, so features of the order of 100 would let the inner loop
-    explode. What is further than ``LIMIT`` from the mean counts as that far.
-    """
-
-    LIMIT = 10.0
-
-    def __init__(self, in_features, hidden_layer_sizes=(64, 64), *, mean, scale):
-        super().__init__(in_features, hidden_layer_sizes)
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32))
-        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float32))
-
-    def scaled(self, x):
-        return ((x - self.mean) / self.scale).clamp(-self.LIMIT, self.LIMIT)
 
 
 class WeightedFeatures(nn.Module):

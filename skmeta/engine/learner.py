@@ -38,6 +38,8 @@ class MetaLearner(nn.Module):
         Also return the outputs before adaptation, which a regularizer needs.
     largest_gradient : float or None
         Norm that a gradient of the inner loop is drawn in to.
+    dtype : torch.dtype
+        Of the backbone's parameters.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class MetaLearner(nn.Module):
         meta_gradient="second_order",
         keep_initial=False,
         largest_gradient=None,
+        dtype=torch.float32,
     ):
         super().__init__()
         self.backbone, self.head, self.loss = backbone, head, loss
@@ -65,7 +68,7 @@ class MetaLearner(nn.Module):
         self.meta_gradient, self.keep_initial = meta_gradient, keep_initial
         self.vmap_works = True
         self.largest_gradient = largest_gradient
-        log_lr = torch.full((len(self.adapted),), float(inner_lr)).log()
+        log_lr = torch.full((len(self.adapted),), float(inner_lr), dtype=dtype).log()
         self.log_inner_lr = nn.Parameter(log_lr, requires_grad=learn_inner_lr)
 
     def forward(
@@ -98,7 +101,8 @@ class MetaLearner(nn.Module):
         ``support_x`` is a tensor or ``Rows``; ``at_once`` of its rows are in memory at a time.
         """
         n = len(support_y)
-        parts = [slice(first, first + (at_once or n)) for first in range(0, n, at_once or n)]
+        at_once = at_once or max(n, 1)
+        parts = [slice(first, first + at_once) for first in range(0, max(n, 1), at_once)]
         strategy = self.chosen_strategy()
         network, support = self._network(strategy), (support_x, support_y, support_weight)
         if strategy != "batched":

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from skmeta.core.backbones import MLP, StandardizedMLP
+from skmeta.core.backbones import MLP
 from skmeta.core.inner_loop import Evidence, gradient_of
 from skmeta.core.losses import cross_entropy, squared_error
 from skmeta.core.mlp_gradient import MLPGradient, mlp
@@ -80,7 +80,7 @@ class MLPNetwork:
     @staticmethod
     def takes(backbone, loss):
         """Whether the backbone is exactly the one whose derivatives are written out, and the loss too."""
-        if type(backbone) not in (MLP, StandardizedMLP) or loss not in (cross_entropy, squared_error):
+        if type(backbone) is not MLP or loss not in (cross_entropy, squared_error):
             return False
         names = [f"layers.{i}.{name}" for i in range(len(backbone.layers)) for name in ("weight", "bias")]
         return (
@@ -103,11 +103,11 @@ class MLPNetwork:
     def features(self, params, x):
         """What the backbone makes of rows: ``(n_tasks, n_rows, n_features)``."""
         layers = [p for name, p in params.items() if name.startswith("backbone.")]
-        return mlp(self.backbone.scaled(x), layers, relu_last=True)
+        return mlp(x, layers, relu_last=True)
 
     def outputs(self, params, x, class_mask=None):
         """Logits or predictions of rows: ``(n_tasks, n_rows, n_outputs)``."""
-        outputs = mlp(self.backbone.scaled(x), list(params.values()))
+        outputs = mlp(x, list(params.values()))
         return outputs if class_mask is None else outputs.masked_fill(~class_mask[:, None], ABSENT)
 
     def gradient(self, start, adapted, x, y, weight, class_mask=None):
@@ -122,9 +122,7 @@ class MLPNetwork:
         n_way = _n_way(weight, class_mask)
 
         def gradient(params):
-            *grads, outputs = MLPGradient.apply(
-                self.backbone.scaled(x()), target, scale, offset, softmax, *params.values()
-            )
+            *grads, outputs = MLPGradient.apply(x(), target, scale, offset, softmax, *params.values())
             outputs = outputs.mT
             grads = dict(zip(params, grads, strict=True))
             if not self.with_evidence:

@@ -5,21 +5,31 @@ import secrets
 from typing import ClassVar
 
 import numpy as np
+from sklearn.base import is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
 from skmeta.engine import can_resume, choose_threads, packed, restored_threads, settle, train, unpack
 from skmeta.estimators.defaults import HasParameters
-from skmeta.estimators.inference import Support, adapt_net, outputs_of_rows, outputs_of_tasks
+from skmeta.estimators.inference import (
+    Network,
+    Question,
+    adapted_params,
+    outputs_of_rows,
+    outputs_of_tasks,
+)
 from skmeta.estimators.params import check_params
 from skmeta.estimators.training import (
+    SCORED_SHOTS,
     choose_device,
     copy_net,
-    make_net,
+    make_network,
     make_sources,
     own_random_state,
+    split_rows,
 )
 from skmeta.tasks.rows import check_rows, describe, is_task_list, read_tasks
+from skmeta.tasks.scored import draw_scored
 
 # Parameters that a warm start obeys or need not; and types of the others that are compared by value.
 MAY_CHANGE = "max_iter", "adapt_steps", "warm_start", "verbose", "random_state"
@@ -97,24 +107,28 @@ class MetaEstimator(HasParameters):
         probe = copy.copy(self)
         tasks = read_tasks(probe, X, y, groups, reset=not resume)
         plan = self._make_plan(tasks)
+        seed = self._seed if resume else self._draw_seed()
+        training_rows, validation_rows = split_rows(self, tasks, plan, seed)
         if resume:
             self._continue_plan(plan, tasks)
-        seed = self._seed if resume else self._draw_seed()
+        plan.learn(training_rows)
         first = self.n_iter_ if resume else 0
         device = self.device_ if resume else choose_device(self.device)
         with own_random_state(seed + first, device):
             if resume:
-                net = copy_net(self.net_, self.callbacks)
+                network = self._network()._replace(net=copy_net(self.net_, self.callbacks))
             else:
-                net = make_net(self, probe._row_shape, plan, device)
+                network = make_network(self, tasks, training_rows, plan, device)
             steps = range(first, first + self._n_steps(plan))
-            training, validation = make_sources(self, tasks, plan, seed, device, steps)
+            training, validation = make_sources(
+                self, network, tasks, plan, training_rows, validation_rows, seed, steps
+            )
             with restored_threads():
-                settle(net, training.meta_batch(first, self.meta_batch_size))
-                choose_threads(net.module_, self.meta_batch_size * training.sampler.n_rows)
-                train(net, training, validation)
-        net.module_.eval()
-        self._keep(probe, net, plan, seed, tasks)
+                settle(network.net, training.meta_batch(first, self.meta_batch_size))
+                choose_threads(network.net.module_, self.meta_batch_size * training.sampler.n_rows)
+                train(network.net, training, validation)
+        network.net.module_.eval()
+        self._keep(probe, network, plan, seed, tasks)
         return self
 
     def adapt(self, X, y):
@@ -123,15 +137,21 @@ class MetaEstimator(HasParameters):
         Parameters
         ----------
         X : {array, sparse matrix, DataFrame} of shape (n_support, ...)
+            Without a row, the answers are what all tasks have in common; not for a per-task label space.
         y : array of shape (n_support,)
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        FloatingPointError
+            If the adapted parameters are not finite.
         """
         self._check_meta_trained()
         check_params(self)
-        self._remember(self._adapt(*check_rows(self, X, y)))
+        self._remember(self._adapt(*check_rows(self, X, y, empty=True)))
         return self
 
     def predict_tasks(self, supports, X_queries):
@@ -160,7 +180,8 @@ class MetaEstimator(HasParameters):
                 "supports and X_queries must have one entry for each task; "
                 f"got {len(supports)} and {len(X_queries)}."
             )
-        return self._predict_named([f"task {i}" for i in range(len(supports))], supports, X_queries)
+        names = [f"task {i}" for i in range(len(supports))]
+        return [self.decide(*answer) for answer in self.outputs_of_tasks(names, supports, X_queries)]
 
     def score(self, X, y=None, sample_weight=None, *, groups=None):
         """Mean score of tasks after adapting to each one's support set, or of rows of the adapted task.
@@ -168,8 +189,9 @@ class MetaEstimator(HasParameters):
         Parameters
         ----------
         X, y, groups : as in ``fit``
-            A task without a query set of its own is split: ``n_shot`` rows of each class are its
-            support set, the rest is scored. The split is the same at every call.
+            A task without a query set of its own is split: 5 rows, of each class if ``sampling`` is
+            stratified, are its support set, fewer where it is small, and the rest is scored. The split is
+            the same at every call, whatever ``n_shot``: candidates of a search are compared alike.
         sample_weight : array of shape (n_rows,), default=None
             Weights of flat rows; not for tasks.
 
@@ -188,20 +210,20 @@ class MetaEstimator(HasParameters):
             raise ValueError(
                 f"sample_weight must be None when tasks are scored; got {describe(sample_weight)}."
             )
-        tasks = read_tasks(self, X, y, groups, reset=False)
-        episodes = self._split_for_score(tasks)
-        for name, (_, query) in zip(tasks.names, episodes, strict=True):
-            if len(query) < self._least_to_score:
-                raise ValueError(
-                    f"{name} has {len(query)} rows left to score beside its support set; "
-                    f"{self._least_to_score} or more are needed."
-                )
-        supports_and_queries = (
-            (self._support(tasks.X[s], tasks.y[s], f"{name}: "), tasks.X[q])
-            for name, (s, q) in zip(tasks.names, episodes, strict=True)
+        episodes = draw_scored(
+            X,
+            y,
+            groups,
+            regression=is_regressor(self),
+            natural=self._is_natural(),
+            own_classes=self._own_classes,
+            n_episodes=None,
+            n_way=None,
+            n_shot=SCORED_SHOTS,
+            n_query=None,
+            seed=0,
         )
-        pairs = zip(episodes, self._predict_tasks(supports_and_queries), strict=True)
-        return float(np.mean([self._metric(tasks.y[q], p) for (_, q), p in pairs]))
+        return float(np.mean([score for chunk in episodes.chunks() for score in self._scores(chunk)]))
 
     def __sklearn_is_fitted__(self):
         # Not "adapted": then a pipeline would not get as far as the message that says to call adapt.
@@ -299,14 +321,15 @@ class MetaEstimator(HasParameters):
             return self.max_iter
         return STEPS_FOR_ONE_TASK if plan.one_task else STEPS_FOR_TASKS
 
-    def _keep(self, probe, net, plan, seed, tasks):
+    def _keep(self, probe, network, plan, seed, tasks):
         """Take what a fit learned, and forget what was adapted before it."""
         for name in ("adapted_params_", "_adapted_to", "classes_", "feature_names_in_"):
             vars(self).pop(name, None)
         self.n_features_in_, self._row_shape = probe.n_features_in_, probe._row_shape
         if hasattr(probe, "feature_names_in_"):
             self.feature_names_in_ = probe.feature_names_in_
-        self.net_, self._seed = net, seed
+        net = network.net
+        self.net_, self._preparation, self._seed = net, network.preparation, seed
         self._keep_plan(plan, tasks)
         self._fitted_params = self.get_params(deep=False)
         self.n_tasks_ = tasks.n_tasks
@@ -317,17 +340,20 @@ class MetaEstimator(HasParameters):
         if tasks.flat:
             self._adapt(tasks.X, tasks.y)
 
-    def _adapt(self, X, y):
-        support = self._support(X, y)
-        self.adapted_params_ = adapt_net(self.net_, support, self._n_adapt_steps())
-        self._set_task(support.decoder)
-        return support
+    def _network(self):
+        return Network(self.net_, self._preparation, self._labels)
 
-    def _remember(self, support):
+    def _adapt(self, X, y):
+        question = self._ask(X, y)
+        self.adapted_params_ = adapted_params(self._network(), question, self._n_adapt_steps())
+        self._set_task(question.decoder)
+        return question
+
+    def _remember(self, question):
         """A chance to keep what ``adapt`` adapted to."""
 
-    def _support(self, X, y, where=""):
-        return Support(X, *self._encode_support(y, where))
+    def _ask(self, X, y, X_query=None, where=""):
+        return Question(X, *self._encode_support(y, where), X_query, where)
 
     def _n_adapt_steps(self):
         return self.inner_steps if self.adapt_steps is None else self.adapt_steps
@@ -335,23 +361,35 @@ class MetaEstimator(HasParameters):
     def _outputs(self, X):
         """Logits or scaled targets of the adapted task's rows, an array of shape (n_rows, n_outputs)."""
         self._check_adapted()
-        return outputs_of_rows(self.net_, self.adapted_params_, check_rows(self, X, empty=True))
+        return outputs_of_rows(self._network(), self.adapted_params_, check_rows(self, X, empty=True))
 
-    def _predict_named(self, names, supports, X_queries):
-        """Predictions for the query rows of tasks, which errors call by their ``names``."""
+    def outputs_of_tasks(self, names, supports, X_queries):
+        """What ``predict_tasks`` decides by: outputs ``(n_query, n_outputs)`` and the decoder of each task.
+
+        Errors call the tasks by their ``names``.
+        """
         self._check_meta_trained()
         check_params(self)
-        checked = []
+        questions = []
         for name, (X, y), X_query in zip(names, supports, X_queries, strict=True):
             where = f"{name}: "
-            support = self._support(*check_rows(self, X, y, where=where), where)
-            checked.append((support, check_rows(self, X_query, where=where, empty=True)))
-        return list(self._predict_tasks(checked))
+            X, y = check_rows(self, X, y, where=where, empty=True)
+            questions.append(self._ask(X, y, check_rows(self, X_query, where=where, empty=True), where))
+        answers = outputs_of_tasks(self._network(), questions, self._n_adapt_steps())
+        return [(outputs, question.decoder) for question, outputs in answers]
 
-    def _predict_tasks(self, tasks):
-        """Predictions for each of ``tasks``, pairs of a ``Support`` and checked query rows."""
-        answers = outputs_of_tasks(self.net_, tasks, self._n_adapt_steps())
-        return (self._decide(outputs, decoder) for outputs, decoder in answers)
+    def _scores(self, episodes):
+        """Score of each of the episodes, a list."""
+        for episode in episodes:
+            if len(episode.y_query) < self._least_to_score:
+                raise ValueError(
+                    f"{episode.name} has {len(episode.y_query)} rows left to score beside its support set; "
+                    f"{self._least_to_score} or more are needed."
+                )
+        names, supports = [e.name for e in episodes], [(e.X_support, e.y_support) for e in episodes]
+        answers = self.outputs_of_tasks(names, supports, [e.X_query for e in episodes])
+        pairs = zip(episodes, answers, strict=True)
+        return [self._metric(episode.y_query, self.decide(*answer)) for episode, answer in pairs]
 
     def _check_combination(self):
         if self.meta_gradient == "reptile" and self.adapt_params != "all":

@@ -55,6 +55,19 @@ class FewShotEstimator(BaseEstimator):
         check_is_fitted(self)
         return self.model_.predict(X)
 
+    def as_prior_labels(self, episodes):
+        """Episodes with their labels as the prior knows them."""
+        return episodes
+
+    def narrowed(self, answers, episodes):
+        """The prior's answers about the episodes, as this estimator gives them."""
+        return answers
+
+    def checked_prior(self):
+        """The prior, unfrozen, or the error of a bad one."""
+        self._check_prior()
+        return self.prior.estimator if isinstance(self.prior, FrozenEstimator) else self.prior
+
     def __sklearn_clone__(self):
         # A clone of the prior would have lost what it learned, which is what this estimator is for.
         frozen = isinstance(self.prior, FrozenEstimator)
@@ -141,6 +154,10 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         """Log-probabilities; with two classes, the second's over the first's, shape (n_query,)."""
         logits = self.predict_log_proba(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+    def narrowed(self, answers, episodes):
+        """The prior's answers, among the classes of each support set alone."""
+        return [a.among(np.unique(e.y_support)) for a, e in zip(answers, episodes, strict=True)]
 
     def _keep_task(self, model, y):
         self.classes_ = np.unique(np.asarray(y))

@@ -10,108 +10,139 @@ import numpy as np
 import torch
 
 from skmeta.core.backbones import MLP
-from skmeta.engine import EpisodeSource, updates_of
-from skmeta.tasks.episodes import Rows, fixed_draw
+from skmeta.engine import updates_of
+from skmeta.tasks import limits
+from skmeta.tasks.batch import Rows, make_batch
+from skmeta.tasks.episodes import GivenEpisodes
+from skmeta.tasks.preparation import Preparation
 from skmeta.tasks.rows import concatenate_rows
 
-# At once in memory: numbers of rows, rows, tasks, and adapted parameters.
-NUMBERS_AT_ONCE = 2**23
-ROWS_AT_ONCE = 4096
-TASKS_AT_ONCE = 64
-PARAMETERS_AT_ONCE = 2**25
+LOWER = "Lower inner_lr, adapt_steps or, of TAML, meta_model_lr, or look for rows unlike those of fit."
 
 
-class Support(NamedTuple):
-    """A support set as the engine takes it, and ``decoder``, which turns outputs into predictions."""
+class Network(NamedTuple):
+    """What answers: the net, how rows are prepared for it, and how it reads labels."""
+
+    net: object
+    preparation: Preparation
+    labels: object
+
+    @property
+    def device(self):
+        return self.net.module_.log_inner_lr.device
+
+    @property
+    def dtype(self):
+        return self.net.module_.log_inner_lr.dtype
+
+    def rows(self, X):
+        return Rows(X, self.device, self.preparation)
+
+
+class Question(NamedTuple):
+    """A task to answer for: its support set, what its labels say, and its query rows.
+
+    ``targets`` are class numbers or values; ``decoder`` turns outputs into answers; errors begin with
+    ``where``.
+    """
 
     X: object
     targets: torch.Tensor
-    class_mask: torch.Tensor | None
     decoder: object
+    X_query: object = None
+    where: str = ""
 
 
-def adapt_net(net, support, n_steps):
-    """Parameters adapted to a task: dict of str to Tensor."""
-    learner = net.module_.for_this_thread()
-    task, at_once = _task(support, learner.log_inner_lr.device)
+def adapted_params(network, question, n_steps):
+    """Parameters adapted to a task: dict of str to Tensor; FloatingPointError if they are not finite."""
+    support, how = _support(network, question, n_steps)
     with torch.no_grad():
-        params = learner.adapt_task(*task, n_steps=n_steps, at_once=at_once)
+        params = network.net.module_.for_this_thread().adapt_task(*support, **how)
+    if not all(p.isfinite().all() for p in params.values()):
+        raise FloatingPointError(
+            f"{question.where}the parameters are not finite after {how['n_steps']} inner steps. {LOWER}"
+        )
     return {name: p.detach().clone() for name, p in params.items()}
 
 
-def updates_of_net(net, support, n_steps):
-    """What ``adapt_net`` with the same arguments does at each step: a dict of arrays."""
-    task, at_once = _task(support, net.module_.log_inner_lr.device)
-    return updates_of(net.module_, *task, n_steps=n_steps, at_once=at_once)
+def updates_of_net(network, question, n_steps):
+    """What ``adapted_params`` with the same arguments does at each step: a dict of arrays."""
+    support, how = _support(network, question, n_steps)
+    return updates_of(network.net.module_, *support, **how)
 
 
-def _task(support, device):
-    """Rows, targets, weights and mask of a support set on the device, and how many rows to take at once."""
-    rows, targets = Rows(support.X, device), support.targets.to(device)
-    class_mask = None if support.class_mask is None else support.class_mask.to(device)
-    return (rows, targets, torch.ones(len(targets), device=device), class_mask), _at_once(rows)
+def _support(network, question, n_steps):
+    """Rows, targets, weights and mask of a support set, and how to adapt to it: steps, rows at once."""
+    n = len(question.targets)
+    episode = GivenEpisodes(([0], [n]), ([n], [n])).draw([0])
+    read = network.labels.read(episode, question.targets, asked=False)
+    targets = read["support_y"][0, :n]
+    if targets.is_floating_point():
+        targets = targets.to(network.dtype)
+    mask = read["class_mask"][0].to(network.device) if "class_mask" in read else None
+    rows, weight = network.rows(question.X), torch.ones(n, dtype=network.dtype, device=network.device)
+    how = {"n_steps": n_steps if n else 0, "at_once": limits.rows_at_once(rows.shape)}
+    return (rows, targets.to(network.device), weight, mask), how
 
 
-def outputs_of_rows(net, params, X):
-    """Outputs ``(n_rows, n_outputs)`` of an adapted task, an array."""
-    learner = net.module_.for_this_thread()
-    device = learner.log_inner_lr.device
+def outputs_of_rows(network, params, X):
+    """Outputs ``(n_rows, n_outputs)`` of an adapted task, an array; FloatingPointError if not finite."""
+    learner = network.net.module_.for_this_thread()
     # A float32 product depends on how many rows it has, so a row alone would differ from the same row
     # among others; for the default network, doubles cost little.
-    double = isinstance(learner.backbone, MLP) and device.type != "mps"
-    dtype = torch.float64 if double else torch.float32
-    params = {name: p.to(device, dtype) for name, p in params.items()}
-    rows = Rows(X, device)
+    double = isinstance(learner.backbone, MLP) and network.device.type != "mps"
+    dtype = torch.float64 if double else network.dtype
+    params = {name: p.to(network.device, dtype) for name, p in params.items()}
+    rows = network.rows(X)
     with torch.no_grad():
         parts = [
-            learner.outputs(params, rows[index].to(dtype)).cpu()
-            for index in torch.arange(X.shape[0]).split(_at_once(rows))
+            learner.outputs(params, rows[index].to(dtype) if double else rows[index]).cpu()
+            for index in torch.arange(X.shape[0]).split(limits.rows_at_once(rows.shape))
         ]
-    return torch.cat(parts).double().numpy()
+    outputs = torch.cat(parts).double().numpy()
+    check_outputs(outputs)
+    return outputs
 
 
-def outputs_of_tasks(net, tasks, n_steps):
-    """Outputs ``(n_query, n_outputs)`` and decoder of each of the ``tasks``: ``(Support, query rows)``."""
-    tasks = iter(tasks)
-    n_parameters = sum(p.numel() for p in net.module_.parameters())
-    at_once = max(1, min(TASKS_AT_ONCE, PARAMETERS_AT_ONCE // n_parameters))
-    while chunk := list(islice(tasks, at_once)):
+def outputs_of_tasks(network, questions, n_steps):
+    """Each of the ``questions`` with its outputs ``(n_query, n_outputs)``."""
+    questions = iter(questions)
+    at_once = limits.tasks_at_once(sum(p.numel() for p in network.net.module_.parameters()))
+    while chunk := list(islice(questions, at_once)):
         while chunk:
-            part = chunk[: _n_that_fit(chunk)]
-            for out, (support, X) in zip(_outputs_of_chunk(net, part, n_steps), part, strict=True):
-                yield out[: X.shape[0]], support.decoder
+            n_rows = [question.X.shape[0] + question.X_query.shape[0] for question in chunk]
+            part = chunk[: limits.first_that_fit(n_rows, chunk[0].X_query.shape[1:])]
+            for outputs, question in zip(_outputs_of_chunk(network, part, n_steps), part, strict=True):
+                outputs = outputs[: question.X_query.shape[0]]
+                check_outputs(outputs, question.where)
+                yield question, outputs
             chunk = chunk[len(part) :]
 
 
-def _outputs_of_chunk(net, tasks, n_steps):
+def check_outputs(outputs, where=""):
+    """Raise FloatingPointError, which begins with ``where``, for outputs that are not finite."""
+    if not np.isfinite(outputs).all():
+        raise FloatingPointError(
+            f"{where}the outputs of {(~np.isfinite(outputs)).any(1).sum()} of {len(outputs)} query rows are "
+            f"not finite. {LOWER}"
+        )
+
+
+def _outputs_of_chunk(network, questions, n_steps):
     """Outputs ``(n_tasks, n_query, n_outputs)``, padded to the largest query set."""
-    parts, targets, episodes, end = [], [], [], 0
-    for (X, y, _, _), X_query in tasks:
-        no_y = y.new_zeros((X_query.shape[0], *y.shape[1:]))
-        rows = torch.arange(end, end + len(y) + len(no_y))
-        end += len(rows)
-        way, no_way = (v if v.ndim == 1 else v.new_zeros(len(v), dtype=torch.long) for v in (y, no_y))
-        episodes.append((rows[: len(y)], way, rows[len(y) :], no_way))
-        parts += [X, X_query]
-        targets += [y, no_y]
-    local = tasks[0][0].class_mask is not None
-    learner = net.module_.for_this_thread()
-    source = EpisodeSource(
-        Rows(concatenate_rows(parts), learner.log_inner_lr.device), None if local else torch.cat(targets)
+    supports, queries = [q.X for q in questions], [q.X_query for q in questions]
+    support_ends = np.cumsum([0, *(X.shape[0] for X in supports)])
+    query_ends = support_ends[-1] + np.cumsum([0, *(X.shape[0] for X in queries)])
+    bounds = [(ends[:-1], ends[1:]) for ends in (support_ends, query_ends)]
+    batch = make_batch(
+        GivenEpisodes(*bounds).draw(np.arange(len(questions))),
+        network.rows(concatenate_rows(supports + queries)),
+        network.labels,
+        torch.cat([question.targets for question in questions]),
+        dtype=network.dtype,
+        asked=False,
     )
-    inputs, _ = source.batch(fixed_draw(episodes))
+    learner = network.net.module_.for_this_thread()
     with torch.no_grad():
-        outputs = learner(**inputs, n_steps=n_steps)["outputs"]
+        outputs = learner(**batch.inputs(), n_steps=n_steps)["outputs"]
     return outputs.cpu().double().numpy()
-
-
-def _n_that_fit(tasks):
-    """How many of the tasks, padded to the largest, have no more than ``NUMBERS_AT_ONCE``; one at least."""
-    sizes = [support.X.shape[0] + X.shape[0] for support, X in tasks]
-    row = int(np.prod(tasks[0][1].shape[1:]))
-    padded = np.maximum.accumulate(sizes) * np.arange(1, len(sizes) + 1) * row
-    return max(1, int((padded <= NUMBERS_AT_ONCE).sum()))
-
-
-def _at_once(rows):
-    return max(1, min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // max(1, int(np.prod(rows.shape)))))

@@ -3,20 +3,14 @@
 import copy
 import inspect
 
-import numpy as np
 import torch
-from scipy import sparse
-from sklearn.utils.sparsefuncs import mean_variance_axis
 from torch import nn
 
 from skmeta.core.backbones import BATCH_NORMS, MLP
 
-# Enough to know the features' scales, without loading all tasks of a long list once more.
-TASKS_LOOKED_AT = 256
 
-
-def make_backbone(module, input_shape, hidden_layer_sizes, kwargs, default=MLP):
-    """New ``nn.Module`` for rows of ``input_shape``; ``module`` as the estimators take it, or ``default``.
+def make_backbone(module, input_shape, hidden_layer_sizes, kwargs):
+    """New ``nn.Module`` for rows of ``input_shape``; ``module`` as the estimators take it.
 
     A class or factory is called with those of ``in_features``, ``in_channels`` and ``input_shape``
     that its signature names, and with ``kwargs``.
@@ -27,7 +21,7 @@ def make_backbone(module, input_shape, hidden_layer_sizes, kwargs, default=MLP):
                 "Without a module, X must have 2 axes, (n_rows, n_features); got rows of shape "
                 f"{tuple(input_shape)}. Pass module=skmeta.Conv4 for images."
             )
-        module = default
+        module = MLP
         kwargs = {"hidden_layer_sizes": tuple(hidden_layer_sizes)} | kwargs
     if isinstance(module, nn.Module):
         if kwargs:
@@ -47,31 +41,9 @@ def make_backbone(module, input_shape, hidden_layer_sizes, kwargs, default=MLP):
     return backbone
 
 
-def feature_statistics(tasks):
-    """Mean and standard deviation of each feature of at most ``TASKS_LOOKED_AT`` tasks, 1 for a constant."""
-    bounds = tasks.bounds()
-    n_tasks = min(tasks.n_tasks, TASKS_LOOKED_AT)
-    ids = np.linspace(0, tasks.n_tasks - 1, n_tasks).round().astype(int)
-    # One task in memory at a time.
-    counts = np.diff(bounds)[ids]
-    rows = (tasks.X[np.arange(bounds[i], bounds[i + 1])] for i in ids)
-    means, variances = zip(*map(_moments, rows), strict=True)
-    mean = np.average(means, axis=0, weights=counts)
-    variance = np.average(variances + np.square(means - mean), axis=0, weights=counts)
-    scale = np.sqrt(variance)
-    constant = scale <= 1e-6 * np.abs(mean)  # what float32 leaves of a constant is rounding
-    return mean, np.where(constant, 1.0, scale)
-
-
-def _moments(X):
-    if sparse.issparse(X):
-        return mean_variance_axis(sparse.csr_matrix(X, dtype=np.float64), axis=0)
-    return X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
-
-
-def count_features(backbone, input_shape):
-    """Number of features of a row, found by passing two; they must not depend on each other."""
-    rows = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
+def count_features(backbone, rows):
+    """Number of features of a row, found by passing one or two; they must not depend on each other."""
+    input_shape = rows.shape[1:]
     try:
         # A copy, since going back from eval would also wake batch normalisation that came in eval mode.
         evaluating = copy.deepcopy(backbone).eval()

@@ -1,7 +1,6 @@
 """The regressors: targets to values of the order of one, and back."""
 
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,24 +8,28 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
 from skmeta.core import losses
-from skmeta.core.backbones import StandardizedMLP
 from skmeta.core.heads import LinearHead
 from skmeta.estimators.base import MetaEstimator
-from skmeta.estimators.modules import feature_statistics
-from skmeta.tasks.checks_of_episodes import check_sizes, draw_episodes
+from skmeta.tasks.batch import Values
+from skmeta.tasks.split import usable_rows
 from skmeta.tasks.targets import TargetScaler, moments
 
 
 @dataclass
 class TargetPlan:
-    """How a fit reads the targets, shape (n_rows, n_outputs), of tasks numbered by ``task``."""
+    """How a fit reads the targets, shape (n_rows, n_outputs), of tasks numbered by ``task``.
+
+    ``rows`` are those of tasks that can give an episode.
+    """
 
     targets: torch.Tensor
     task: np.ndarray
+    rows: np.ndarray
     one_task: bool
-    default_module: object
-    scaler: TargetScaler = field(init=False)
+    scaler: TargetScaler | None = None
+    spread: torch.Tensor | None = None
 
+    natural = True
     n_way = None
     # A task on which the inner loop explodes would else undo a hundred steps: on sinusoids, ten support
     # rows, two seeds, TAML reached an R² of .94 and .98 with it, .92 and .68 without.
@@ -38,20 +41,27 @@ class TargetPlan:
     loss = staticmethod(losses.squared_error)
     score = staticmethod(losses.one_minus_squared_error)
 
-    def __post_init__(self):
-        counts = np.bincount(self.task).tolist()
-        of_tasks = [moments(y, torch.ones(len(y))) for y in self.targets.split(counts)]
-        self.moments = [torch.stack(parts) for parts in zip(*of_tasks, strict=True)]
-        self.scaler = TargetScaler(*self.moments)
-
     @property
     def codes(self):
         return np.zeros(len(self.task), dtype=np.int64)
 
     @property
-    def spread(self):
-        _, scale = self.scaler.from_moments(*self.moments)
-        return scale[torch.as_tensor(self.task)]
+    def labels(self):
+        return Values(self.scaler, self.spread)
+
+    def learn(self, rows):
+        """Level and scale of the targets, from training ``rows`` alone."""
+        is_training = np.isin(np.arange(len(self.task)), rows)
+        # The rows of a single task may be on both sides.
+        key, part, counts = np.unique(2 * self.task + is_training, return_inverse=True, return_counts=True)
+        in_parts = self.targets[torch.as_tensor(np.argsort(part, kind="stable"))].split(counts.tolist())
+        each = [moments(y, torch.ones(len(y))) for y in in_parts]
+        all_moments = [torch.stack(values) for values in zip(*each, strict=True)]
+        if self.scaler is None:
+            trained = torch.as_tensor(key % 2 == 1)
+            self.scaler = TargetScaler(*(values[trained] for values in all_moments))
+        _, scale = self.scaler.from_moments(*all_moments)
+        self.spread = scale[torch.as_tensor(part)]
 
     def make_head(self, n_features):
         return LinearHead(n_features, self.targets.shape[1])
@@ -89,28 +99,28 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         -------
         array of shape (n_query,) or (n_query, n_outputs), as ``y`` in ``fit``
         """
-        outputs = self._outputs(X)
-        return self._decide(outputs, self._level_and_scale)
+        return self.decide(self._outputs(X), self._level_and_scale)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
-    def _decide(self, outputs, level_and_scale):
+    def decide(self, outputs, level_and_scale):
+        """Targets by scaled ones of shape (n_rows, n_outputs)."""
         level, scale = level_and_scale
         return (level + scale * outputs).reshape(len(outputs), *self._y_shape)
 
+    _own_classes = False
+
+    def _is_natural(self):
+        return True
+
     def _make_plan(self, tasks):
         self._check_combination()
-        check_sizes(tasks)
-        module = None
-        if self.module is None and len(tasks.X.shape) == 2:
-            mean, scale = feature_statistics(tasks)
-            module = partial(StandardizedMLP, mean=mean, scale=scale)
-        return TargetPlan(
-            _as_columns(tasks.y), tasks.task, one_task=tasks.n_tasks == 1, default_module=module
-        )
+        every = np.zeros(len(tasks.y), dtype=np.int64)
+        rows = usable_rows(tasks, None, every, own_classes=False, n_shot=self.n_shot)
+        return TargetPlan(_as_columns(tasks.y), tasks.task, rows, one_task=tasks.n_tasks == 1)
 
     def _check_combination(self):
         super()._check_combination()
@@ -126,28 +136,22 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
                 "With warm_start, y must have the shape of the last fit, "
                 f"{('n_rows', *self._y_shape)}; got {tasks.y.shape}."
             )
-        plan.scaler = self._scaler  # what was learned is in its units
+        plan.scaler = self._labels.scaler  # what was learned is in its units
 
     def _keep_plan(self, plan, tasks):
-        self._scaler, self._y_shape = plan.scaler, tasks.y.shape[1:]
+        self._labels, self._y_shape = Values(plan.scaler), tasks.y.shape[1:]
 
     def _encode_support(self, y, where=""):
-        """A task's targets of the order of one, no mask of classes, and what leads back."""
+        """A task's targets, and the level and scale that lead from outputs back to them."""
         if y.shape[1:] != self._y_shape:
             expected = ("n_rows", *self._y_shape)
             raise ValueError(f"{where}y has the shape {y.shape}, but fit had y of the shape {expected}.")
-        level, scale = self._scaler(_as_columns(y), torch.ones(len(y)))
-        scaled = ((_as_columns(y) - level) / scale).float()
-        return scaled, None, (level.numpy(), scale.numpy())
+        targets = _as_columns(y)
+        level, scale = self._labels.scaler(targets, torch.ones(len(y)))
+        return targets, (level.numpy(), scale.numpy())
 
     def _set_task(self, level_and_scale):
         self._level_and_scale = level_and_scale
-
-    def _split_for_score(self, tasks):
-        # Always the same split, so that the candidates of a search are compared on the same rows.
-        shape = {"n_way": None, "n_shot": self.n_shot, "n_query": len(tasks.y)}
-        codes = np.zeros(len(tasks.y), dtype=np.int64)
-        return draw_episodes(tasks, codes, np.arange(tasks.n_tasks), seed=0, **shape)
 
     def _score_rows(self, X, y, sample_weight):
         return r2_score(y, self.predict(X), sample_weight=sample_weight)

@@ -50,11 +50,11 @@ class MetaModelMixin:
                 f"This {type(self).__name__} does not have the support set that updates_ needs: adapt keeps "
                 "it, fit, deep copies and pickles do not. Call adapt(X_support, y_support) before."
             )
-        return updates_of_net(self.net_, *self._adapted_to)
+        return updates_of_net(self._network(), *self._adapted_to)
 
-    def _remember(self, support):
+    def _remember(self, question):
         # Rows of its own: the user may write to theirs.
-        self._adapted_to = support._replace(X=support.X.copy()), self._n_adapt_steps()
+        self._adapted_to = question._replace(X=question.X.copy()), self._n_adapt_steps()
 
     def _make_meta_model(self):
         return BasisMetaModel() if self.meta_model is None else copy.deepcopy(self.meta_model)

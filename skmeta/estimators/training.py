@@ -9,13 +9,19 @@ import torch
 
 from skmeta import engine
 from skmeta.core.losses import OuterObjective
+from skmeta.estimators.inference import Network
 from skmeta.estimators.modules import count_features, make_backbone
 from skmeta.estimators.params import SKORCH_PREFIXES
-from skmeta.tasks.checks_of_episodes import GivenEpisodes, given_episodes, hold_out, make_sampler
-from skmeta.tasks.episodes import Rows
+from skmeta.tasks.batch import Rows
+from skmeta.tasks.preparation import Preparation, check_cast, standardizing
+from skmeta.tasks.split import hold_out, make_sampler
 
 # Episodes to validate on, at least: fewer make early stopping a matter of luck.
 VALIDATION_EPISODES = 64
+# Support rows of what is scored, and query rows of what is validated on, of each label that is drawn by. They
+# do not depend on how a candidate of a search is trained.
+SCORED_SHOTS = 5
+VALIDATION_QUERIES = 15
 
 
 def choose_device(device):
@@ -52,24 +58,31 @@ def copy_net(net, callbacks):
     return twin
 
 
-def make_net(estimator, input_shape, plan, device):
-    """The initialised skorch net of an estimator, for rows of ``input_shape``."""
+def make_network(estimator, tasks, rows, plan, device):
+    """The ``Network`` of an estimator: its initialised skorch net, for rows like the training ``rows``."""
     kwargs = {n: v for n, v in estimator.get_params(deep=False).items() if n.startswith(SKORCH_PREFIXES)}
     of_module = {n: kwargs.pop(n) for n in list(kwargs) if n.startswith("module__")}
     backbone = make_backbone(
         estimator.module,
-        input_shape,
+        tasks.X.shape[1:],
         estimator.hidden_layer_sizes,
         {name.removeprefix("module__"): value for name, value in of_module.items()},
-        plan.default_module,
     )
-    head = plan.make_head(count_features(backbone, input_shape))
+    dtype = next((p.dtype for p in backbone.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    sample = tasks.X[rows[:2]]
+    if estimator.module is None:
+        preparation = standardizing(tasks, rows, dtype)
+    else:
+        preparation = _as_passed(backbone, sample, tasks, rows, dtype)
+    seen = Rows(sample, torch.device("cpu"), preparation)[:]
+    head = plan.make_head(count_features(backbone, seen)).to(dtype)
+    meta_model = estimator._make_meta_model()
     learner = engine.MetaLearner(
         backbone,
         head,
         loss=plan.loss,
         adapted=adapted_names(backbone, estimator.adapt_params),
-        meta_model=estimator._make_meta_model(),
+        meta_model=None if meta_model is None else meta_model.to(dtype),
         inner_lr=estimator.inner_lr,
         learn_inner_lr=estimator.learn_inner_lr,
         meta_model_lr=getattr(estimator, "meta_model_lr", 0.0),
@@ -78,8 +91,9 @@ def make_net(estimator, input_shape, plan, device):
         meta_gradient=estimator.meta_gradient,
         keep_initial=estimator.task_regularizer is not None,
         largest_gradient=plan.largest_inner_gradient,
+        dtype=dtype,
     )
-    return engine.make_net(
+    net = engine.make_net(
         learner,
         OuterObjective(plan.loss, estimator.task_regularizer, estimator.regularizer_weight),
         optimizer=estimator.optimizer,
@@ -90,6 +104,20 @@ def make_net(estimator, input_shape, plan, device):
         verbose=max(0, int(estimator.verbose) - 1),
         **kwargs,
     )
+    return Network(net, preparation, plan.labels)
+
+
+def _as_passed(backbone, sample, tasks, rows, dtype):
+    """``Preparation`` for the user's module: integers stay so if it takes them, floats get its own type."""
+    if sample.dtype.kind in "iu":
+        try:
+            as_integers = Preparation(torch.int64)
+            count_features(backbone, Rows(sample, torch.device("cpu"), as_integers)[:])
+            return as_integers
+        except ValueError:  # a layer that multiplies wants floats
+            return Preparation(dtype)
+    check_cast(tasks, rows, dtype)
+    return Preparation(dtype)
 
 
 def _callbacks(estimator, plan):
@@ -103,33 +131,33 @@ def _callbacks(estimator, plan):
     return callbacks + list(estimator.callbacks or [])
 
 
-def make_sources(estimator, tasks, plan, seed, device, steps):
-    """Where the meta-batches come from: ``EpisodeSource`` to train on, and to validate on or None."""
-    training, validation = _samplers(estimator, tasks, plan, seed)
-    rows = Rows(tasks.X, device)
-    scaling = {"scaler": plan.scaler, "spread": plan.spread}
-    source = engine.EpisodeSource(
-        rows, plan.targets, training, seed, steps, **scaling, augment=estimator.augment
-    )
-    if validation is None:
-        return source, None
-    n_batches = -(-max(VALIDATION_EPISODES, validation.n_tasks) // estimator.meta_batch_size)
-    return source, engine.EpisodeSource(rows, plan.targets, validation, seed, range(n_batches), **scaling)
-
-
-def _samplers(estimator, tasks, plan, seed):
+def split_rows(estimator, tasks, plan, seed):
+    """Numbers of the rows to train on, and of those to validate on, which may be none."""
+    if not estimator.early_stopping:
+        return plan.rows, plan.rows[:0]
     rng = np.random.default_rng(seed)
-    held_out = np.zeros(len(tasks.task), dtype=bool)
-    if estimator.early_stopping:
-        held_out = hold_out(tasks, plan.codes, estimator.validation_fraction, plan.n_way, rng)
-    if tasks.given is not None:
-        bounds = tasks.bounds()[:-1]
-        every = np.arange(tasks.n_tasks)
-        parts = every[~held_out[bounds]], every[held_out[bounds]]
-        return [GivenEpisodes(given_episodes(tasks, ids), plan.codes) if len(ids) else None for ids in parts]
-    shots = {"n_way": plan.n_way, "n_shot": estimator.n_shot, "n_query": estimator.n_query}
-    parts = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    return [make_sampler(tasks, plan.codes, rows=rows, **shots) if len(rows) else None for rows in parts]
+    held_out = hold_out(tasks, plan.codes, plan.rows, estimator.validation_fraction, plan.n_way, rng)
+    return plan.rows[~held_out[plan.rows]], plan.rows[held_out[plan.rows]]
+
+
+def make_sources(estimator, network, tasks, plan, training_rows, validation_rows, seed, steps):
+    """Where the meta-batches come from: ``EpisodeSource`` to train on, and to validate on or None."""
+    rows = Rows(tasks.X, network.device, network.preparation, estimator.augment)
+    read = rows, plan.labels, plan.targets, seed
+    sampler = _sampler(tasks, plan, training_rows, estimator.n_shot, estimator.n_query)
+    augmented = estimator.augment is not None
+    training = engine.EpisodeSource(sampler, *read, steps, dtype=network.dtype, augmented=augmented)
+    if len(validation_rows) == 0:
+        return training, None
+    sampler = _sampler(tasks, plan, validation_rows, SCORED_SHOTS, VALIDATION_QUERIES)
+    n_batches = -(-max(VALIDATION_EPISODES, sampler.n_tasks) // estimator.meta_batch_size)
+    return training, engine.EpisodeSource(sampler, *read, range(n_batches), dtype=network.dtype)
+
+
+def _sampler(tasks, plan, rows, n_shot, n_query):
+    labels = np.zeros_like(plan.codes) if plan.natural else plan.codes
+    n_way = None if plan.natural else plan.n_way
+    return make_sampler(tasks, labels, rows, n_way=n_way, n_shot=n_shot, n_query=n_query)
 
 
 def adapted_names(backbone, adapt_params):

@@ -5,7 +5,19 @@ from sklearn.utils import Bunch
 from skmeta.model_selection.evaluate import prepare, score_episodes, summarize
 
 
-def compare(a, b, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, metric=None, random_state=0):
+def compare(
+    a,
+    b,
+    tasks,
+    *,
+    n_episodes=600,
+    n_way=None,
+    n_shot=5,
+    n_query=15,
+    sampling="auto",
+    metric=None,
+    random_state=0,
+):
     """Difference of two models on the same episodes, with its interval.
 
     Episodes that are hard for one model are hard for the other, so the interval of the paired difference
@@ -15,7 +27,7 @@ def compare(a, b, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, me
     ----------
     a, b : classifiers or regressors
         As ``model`` in ``evaluate``.
-    tasks, n_episodes, n_way, n_shot, n_query, metric, random_state
+    tasks, n_episodes, n_way, n_shot, n_query, sampling, metric, random_state
         As in ``evaluate``.
 
     Returns
@@ -65,6 +77,7 @@ def compare(a, b, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, me
         n_way=n_way,
         n_shot=n_shot,
         n_query=n_query,
+        sampling=sampling,
         random_state=random_state,
     )
     of_a, of_b = (summarize(score_episodes(model, episodes, metric), episodes.task) for model in (a, b))

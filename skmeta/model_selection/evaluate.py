@@ -1,19 +1,44 @@
 """A model on episodes: adapted to each support set, or fitted on it, and scored on the query set."""
 
+import warnings
+from numbers import Integral
+
 import numpy as np
-from sklearn.base import clone, is_classifier, is_regressor
-from sklearn.exceptions import NotFittedError
-from sklearn.frozen import FrozenEstimator
+from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import Bunch
 
-from skmeta.estimators.adapted import adapt, last_of
-from skmeta.estimators.base import MetaEstimator
-from skmeta.model_selection.episodes import check_draw, draw_tasks
+from skmeta.estimators.answers import answers, has_own_classes
 from skmeta.model_selection.intervals import episode_interval, task_interval
 from skmeta.model_selection.metrics import Metric
+from skmeta.parameter_rules import COUNT, NONE, Number, Options, check_value
+from skmeta.tasks.rows import is_task_list
+from skmeta.tasks.scored import draw_scored
+
+# What the arguments that say which episodes to draw may be.
+SHOT = Number(Integral, 0)
+SAMPLING = Options(("auto", "natural", "stratified"))
+RULES = {
+    "n_episodes": [Number(Integral, 2)],
+    "n_way": [Number(Integral, 2), NONE],
+    "n_shot": [SHOT],
+    "n_query": [COUNT],
+    "sampling": [SAMPLING],
+    "random_state": [Number(Integral, 0)],
+}
 
 
-def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, metric=None, random_state=0):
+def evaluate(
+    model,
+    tasks,
+    *,
+    n_episodes=600,
+    n_way=None,
+    n_shot=5,
+    n_query=15,
+    sampling="auto",
+    metric=None,
+    random_state=0,
+):
     """Scores of a model on episodes of tasks that it has not seen.
 
     Parameters
@@ -28,15 +53,21 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
     n_episodes : int, default=600
         Episodes, 2 or more, spread evenly over the tasks; fewer than there are tasks are of the first.
     n_way : int or None, default=None
-        Classes in an episode; None takes all of the task. A regression has none.
+        Classes in an episode of a stratified draw; None takes all of the task. A regression has none.
     n_shot, n_query : int, default=5, 15
-        Support and query rows of each class, in a regression of each task.
+        Support and query rows, of each class in a stratified draw, in all in a natural one and in a
+        regression. Where there are fewer than ``n_shot + 1``, half are support, which a warning tells.
+    sampling : {"auto", "natural", "stratified"}, default="auto"
+        Whether rows are drawn of each class, or of the task at random, whatever their class. ``"auto"`` is
+        stratified for classifiers. A regression has no classes.
     metric : str, callable or None, default=None
-        What scores the predictions of a query set: a callable ``metric(y_true, y_pred) -> float``, or a
-        name that ``sklearn.metrics.get_scorer`` knows, of which greater is always better; not one that
-        needs probabilities. None is ``"accuracy"`` for classifiers and ``"neg_mean_absolute_error"``, in
-        the units of ``y``, for regressors: R² is not defined for one query row and wild for a few, and a
-        mean of squares is decided by the few worst episodes.
+        What scores the answers for a query set, more being better: a name that
+        ``sklearn.metrics.get_scorer`` knows, a scorer ``(estimator, X, y) -> float``, such as
+        ``make_scorer`` makes, or a function ``metric(y_true, y_pred) -> float``. Probabilities are among
+        the classes of the support set, unless the query set has others. None is ``"accuracy"`` for
+        classifiers and ``"neg_mean_absolute_error"``, in the units of ``y``, for regressors: R² is not
+        defined for one query row and wild for a few, and a mean of squares is decided by the few worst
+        episodes.
     random_state : int, default=0
         The same number draws the same episodes, whatever the model.
 
@@ -61,7 +92,10 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
     TypeError
         If ``model`` is neither a classifier nor a regressor.
     ValueError
-        If an argument is not allowed, a task cannot give an episode, or the metric is not defined for it.
+        If an argument is not allowed, no task can give an episode, or the metric is not defined for one.
+        Tasks that cannot give one are left out, as in ``fit``, which a warning tells.
+    FloatingPointError
+        If an answer is not finite.
 
     References
     ----------
@@ -86,26 +120,64 @@ def evaluate(model, tasks, *, n_episodes=600, n_way=None, n_shot=5, n_query=15, 
         n_way=n_way,
         n_shot=n_shot,
         n_query=n_query,
+        sampling=sampling,
         random_state=random_state,
     )
     return summarize(score_episodes(model, episodes, metric), episodes.task)
 
 
-def prepare(owner, models, tasks, metric, **draw_params):
-    """``Episodes`` and ``Metric`` for the models, a dict by name, or the error of a bad call of ``owner``."""
+def prepare(owner, models, tasks, metric, *, told=True, **draw):
+    """``ScoredEpisodes`` and ``Metric`` for a dict of models, or the error of a bad call of ``owner``.
+
+    With ``told``, a warning tells of tasks with fewer support rows than asked for.
+    """
     regression = _are_regressors(owner, models)
-    check_draw(owner, regression, draw_params)
+    for name, value in draw.items():
+        check_value(owner, name, value, RULES[name])
+    if regression:
+        check_value(f"{owner}, for a regressor,", "n_way", draw["n_way"], [NONE])
     metric = Metric(metric, regression)
-    return draw_tasks(tasks, regression, **draw_params), metric
+    if not is_task_list(tasks):
+        raise ValueError(
+            f"tasks must be a list of tasks, each a tuple as in fit. Got {type(tasks).__name__} instead."
+        )
+    episodes = draw_scored(
+        tasks,
+        regression=regression,
+        natural=draw.pop("sampling") == "natural",
+        own_classes=not regression and has_own_classes(models.values()),
+        seed=draw.pop("random_state"),
+        **draw,
+    )
+    if len(episodes.rows) < 2:
+        raise ValueError("tasks that come with a query set must be 2 or more; got 1.")
+    if told:
+        tell_of_few_shots(owner, episodes, draw["n_shot"])
+    return episodes, metric
+
+
+def tell_of_few_shots(owner, episodes, n_shot):
+    """Warn if some tasks have too few rows for ``n_shot`` of them to be support rows."""
+    few = (
+        {} if episodes.tasks.given is not None else {name: n for name, _, n in episodes.short_of(n_shot + 1)}
+    )
+    if few:
+        name, n_rows = next(iter(few.items()))
+        warnings.warn(
+            f"n_shot={n_shot} of {owner} is more than some tasks can give, {len(few)} of "
+            f"{episodes.tasks.n_tasks}, such as {name} with {n_rows} rows (of a class, in a stratified "
+            "draw): half of these are its support set.",
+            stacklevel=4,
+        )
 
 
 def score_episodes(model, episodes, metric):
     """Scores of the query sets, an array of shape (n_episodes,)."""
     return np.array(
         [
-            metric.score(episode, y_pred)
+            metric.score(answer, episode)
             for chunk in episodes.chunks()
-            for episode, y_pred in zip(chunk, _predict(model, chunk), strict=True)
+            for episode, answer in zip(chunk, answers(model, chunk), strict=True)
         ]
     )
 
@@ -119,31 +191,6 @@ def summarize(scores, task):
         interval=episode_interval(scores),
         task_interval=task_interval(scores, task),
     )
-
-
-def _predict(model, episodes):
-    """Predictions for the query set of each of the episodes, a list."""
-    if not isinstance(model, MetaEstimator):
-        return [_predict_one(model, episode) for episode in episodes]
-    supports = [(episode.X_support, episode.y_support) for episode in episodes]
-    names = [episode.name for episode in episodes]
-    return model._predict_named(names, supports, [episode.X_query for episode in episodes])
-
-
-def _predict_one(model, episode):
-    try:
-        return _for_task(model, episode.X_support, episode.y_support).predict(episode.X_query)
-    except NotFittedError:
-        raise
-    except ValueError as error:
-        raise ValueError(f"{episode.name}: {error}") from error
-
-
-def _for_task(model, X, y):
-    """A copy of the model, adapted to a support set or fitted on it."""
-    if isinstance(last_of(model), MetaEstimator) and not isinstance(model, FrozenEstimator):
-        return adapt(model, X, y)
-    return clone(model).fit(X, y)
 
 
 def _are_regressors(owner, models):

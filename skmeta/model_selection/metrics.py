@@ -1,62 +1,54 @@
-"""What an episode is scored by: a metric of the predictions, of which more is better."""
+"""What an episode is scored by: a metric of the answers, of which more is better."""
+
+import inspect
 
 from sklearn.metrics import get_scorer
-from sklearn.utils import Tags, TargetTags
 
 
 class Metric:
-    """``metric(y_true, y_pred) -> float``, a callable or by a name that scikit-learn knows.
+    """A name that scikit-learn knows, a scorer ``(estimator, X, y)`` or a function ``(y_true, y_pred)``.
 
     None is the default of evaluate. For regressors it is an error in the units of ``y``: R² is not defined
     for one query row and wild for a few, and a mean of squares is that of the few worst episodes.
     """
 
-    def __init__(self, metric, regression):
+    def __init__(self, metric, regression=False):
         if metric is None:
             metric = "neg_mean_absolute_error" if regression else "accuracy"
-        self.metric = metric
-        self.scorer = None if callable(metric) else named_scorer(metric)
+        self.metric, self.scorer = metric, metric
+        if not callable(metric):
+            try:
+                self.scorer = get_scorer(metric)
+            except ValueError as error:
+                raise ValueError(f"metric={metric!r}: {error}") from error
+        elif _is_of_predictions(metric):
+            self.scorer = lambda answers, X, y: metric(y, answers.predict(X))
 
     def __str__(self):
         return getattr(self.metric, "__name__", str(self.metric))
 
-    def score(self, episode, y_pred):
-        """Score of an ``Episode``, a float; an error names its task."""
+    def score(self, answers, episode):
+        """Score of an ``Episode``, a float, by an estimator that answers for it; an error names its task."""
         try:
-            value = float(self._of(episode.y_query, y_pred))
-        except AttributeError as error:  # scikit-learn's, for a scorer that does not ask predict
-            if self.scorer is None:
+            value = float(self.scorer(answers, episode.X_query, episode.y_query))
+        except (AttributeError, TypeError, ValueError) as error:
+            # Of a name, that a regressor has no probabilities; of a callable, its own.
+            if isinstance(error, AttributeError) and callable(self.metric):
                 raise
-            raise ValueError(
-                f"metric={self.metric!r} needs more than predictions. few_shot_scorer takes it."
-            ) from error
-        except (TypeError, ValueError) as error:
             raise ValueError(f"{episode.name}: metric={self.metric!r}: {error}") from error
         if value != value:
             raise ValueError(
-                f"{episode.name}: metric={self.metric!r} is not defined for {len(y_pred)} query rows."
+                f"{episode.name}: metric={self.metric!r} is not defined for its "
+                f"{len(episode.y_query)} query rows."
             )
         return value
 
-    def _of(self, y_true, y_pred):
-        if self.scorer is None:
-            return self.metric(y_true, y_pred)
-        return self.scorer(_Predictions(), y_pred, y_true)
 
-
-class _Predictions:
-    """What a scorer asks, if the rows that it passes are the predictions: they come from batched calls."""
-
-    def predict(self, X):
-        return X
-
-    def __sklearn_tags__(self):
-        return Tags(estimator_type=None, target_tags=TargetTags(required=False))
-
-
-def named_scorer(metric):
-    """scikit-learn's scorer of that name, or ValueError."""
+def _is_of_predictions(metric):
+    """Whether a callable takes two arguments, the truth and the predictions, as opposed to a scorer."""
     try:
-        return get_scorer(metric)
-    except ValueError as error:
-        raise ValueError(f"metric={metric!r}: {error}") from error
+        parameters = inspect.signature(metric).parameters.values()
+    except (TypeError, ValueError):  # some builtins do not tell
+        return True
+    positional = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    return sum(p.kind in positional and p.default is p.empty for p in parameters) == 2

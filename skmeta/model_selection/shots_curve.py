@@ -4,16 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skmeta.model_selection.evaluate import prepare, score_episodes, summarize
-from skmeta.parameter_rules import COUNT, Kind, check_value
+from skmeta.model_selection.evaluate import SHOT, prepare, score_episodes, summarize
+from skmeta.parameter_rules import Kind, check_value
 
 
 def _are_counts(value):
     is_list = isinstance(value, (list, tuple, range, np.ndarray)) and np.ndim(value) == 1
-    return is_list and len(value) > 0 and all(COUNT.allows(n) for n in value)
+    return is_list and len(value) > 0 and all(SHOT.allows(n) for n in value)
 
 
-SHOTS = Kind(_are_counts, "a sequence of ints in [1, inf)")
+SHOTS = Kind(_are_counts, "a sequence of ints in [0, inf)")
 NOT_EMPTY = Kind(len, "a model, or a dict that holds one or more by name")
 
 
@@ -25,6 +25,7 @@ def shots_curve(
     n_episodes=600,
     n_way=None,
     n_query=15,
+    sampling="auto",
     metric=None,
     random_state=0,
 ):
@@ -41,8 +42,8 @@ def shots_curve(
     tasks : list of tuples
         As in ``evaluate``. From tasks that come with a query set, the first support rows are taken.
     n_shots : sequence of int, default=(1, 2, 5, 10)
-        Support rows of each class, in a regression of each task.
-    n_episodes, n_way, n_query, metric, random_state
+        Support rows, of each class in a stratified draw, in all in a natural one and in a regression.
+    n_episodes, n_way, n_query, sampling, metric, random_state
         As in ``evaluate``.
 
     Returns
@@ -86,7 +87,9 @@ def shots_curve(
         n_way=n_way,
         n_shot=int(n_shots[-1]),
         n_query=n_query,
+        sampling=sampling,
         random_state=random_state,
+        told=False,
     )
     _check_shots(episodes, n_shots[-1])
     parts = [_with_shots(episodes, n) for n in n_shots]
@@ -153,27 +156,24 @@ class ShotsCurveDisplay:
 
 def _check_shots(episodes, n_shot):
     """Raise ValueError for a class, or a task of a regression, with too few rows for a support set."""
-    checked, codes = episodes.checked, episodes.codes
-    rows, needed, why = np.arange(len(codes)), n_shot + 1, ", one of them for the query set"
-    if checked.given is not None:
-        support_end = (checked.bounds()[:-1] + checked.given)[checked.task]
-        rows, needed, why = rows[rows < support_end], n_shot, " in its support set"
-    cells, size = np.unique(np.stack([checked.task[rows], codes[rows]]), axis=1, return_counts=True)
-    for (i, code), n_rows in zip(cells.T, size, strict=True):
-        if n_rows < needed:
-            label = "" if episodes.classes is None else f", class {episodes.classes[code].item()!r}"
-            raise ValueError(
-                f"{checked.names[i]}{label} has {n_rows} rows; n_shots up to {n_shot} need {needed} or "
-                f"more{why}."
-            )
+    given = episodes.tasks.given is not None
+    needed, why = (
+        (n_shot, " in its support set") if given else (n_shot + 1, ", one of them for the query set")
+    )
+    for name, label, n_rows in episodes.short_of(needed):
+        label = "" if label is None else f", class {label!r}"
+        raise ValueError(
+            f"{name}{label} has {n_rows} rows; n_shots up to {n_shot} need {needed} or more{why}."
+        )
 
 
 def _with_shots(episodes, n_shot):
     """The episodes with the first ``n_shot`` support rows of each class only."""
-    rows = [(support[_first(episodes.codes[support], n_shot)], query) for support, query in episodes.rows]
+    rows = [(support[_first(episodes.labels[support], n_shot)], query) for support, query in episodes.rows]
     return replace(episodes, rows=rows)
 
 
 def _first(codes, n):
     """Positions of the first ``n`` of each code, in order."""
-    return np.sort(np.concatenate([np.flatnonzero(codes == code)[:n] for code in np.unique(codes)]))
+    first = [np.flatnonzero(codes == code)[:n] for code in np.unique(codes)]
+    return np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *first]))

@@ -1,4 +1,4 @@
-"""From what users pass as tasks to flat, checked rows: the boundary where bad input is named."""
+"""From what users pass as tasks to checked rows: the boundary where bad input is named."""
 
 import warnings
 from dataclasses import dataclass
@@ -6,25 +6,29 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 from sklearn.base import is_regressor
+
+# Private by name, but documented; nothing public takes rows of whatever container a task may hold.
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import validate_data
 
+from skmeta.tasks import limits
 from skmeta.tasks.task_list import TaskList
 
 # In place of labels where none are wanted; None and strings are what a user may pass by mistake.
 NO_LABELS = object()
-# Tasks whose labels are joined as they are read: an array for each of very many takes more memory than what
-# is in it.
-JOINED_AT_ONCE = 1000
+# Types of numbers that rows keep; others become doubles.
+KEPT_TYPES = [np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.int8]
+KEPT_TYPES += [np.uint32, np.uint16, np.uint8]
 
 
 @dataclass
 class Tasks:
     """Rows of all tasks, one after another.
 
-    ``X`` is an array, a CSR matrix or ``LoadedRows``. ``task`` holds the number of each row's task.
-    ``given`` holds, for tasks that come with their own query set, how many of a task's rows are its
-    support set, else None. ``flat`` says that ``X, y`` came without groups.
+    ``X`` is an array, a CSR matrix or ``LoadedRows``; None where only labels were looked at. ``task`` holds
+    the number of each row's task. ``given`` holds, for tasks that come with their own query set, how many of
+    a task's rows are its support set, else None. ``flat`` says that ``X, y`` came without groups.
     """
 
     X: object
@@ -58,6 +62,45 @@ def read_tasks(estimator, X, y, groups, *, reset):
     return Tasks(X[order], y[order], task[order], [f"task {name!r}" for name in ids])
 
 
+def look_at_tasks(X, y=None, groups=None, *, regression):
+    """``X`` as a list of tasks, and their ``Tasks`` without rows, which stay in the user's own containers."""
+    if not is_task_list(X):
+        X = _group(X, y, groups)
+    else:
+        check_list(X, y, groups)
+
+    def read(part_X, part_y, where):
+        try:
+            check_consistent_length(part_X, part_y)
+            part_y = check_array(part_y, ensure_2d=False, dtype=None) if regression else column_or_1d(part_y)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{where}{error}") from error
+        (_check_values if regression else _check_labels)(part_y, where)
+        return part_y
+
+    sizes, labels, cuts, lengths = set(), _Joined(), [], []
+    names = task_names(X)
+    for name, task in zip(names, X, strict=True):
+        sizes.add(len(task))
+        check_lengths(sizes)
+        parts = [read(*pair, f"{name}: ") for pair in zip(task[::2], task[1::2], strict=True)]
+        labels.add(_concatenate_labels(parts))
+        lengths.append(sum(map(len, parts)))
+        cuts.append(len(parts[0]))
+    given = np.array(cuts) if sizes == {4} else None
+    return X, Tasks(None, labels.all(), np.repeat(np.arange(len(X)), lengths), names, given)
+
+
+def _group(X, y, groups):
+    """Rows with the task of each, as a list of tasks."""
+    if y is None:
+        raise ValueError("y is None, but X has rows, whose y is needed to score them.")
+    check_consistent_length(X, y)
+    ids, task = number_groups(groups, len(y))
+    rows = {name: np.flatnonzero(task == i) for i, name in enumerate(ids)}
+    return TaskList(lambda name: tuple(_safe_indexing(part, rows[name]) for part in (X, y)), ids)
+
+
 def is_task_list(X):
     """Whether ``X`` is a list, maybe empty, of tuples of arrays, as opposed to rows."""
     return isinstance(X, TaskList) or (
@@ -78,7 +121,7 @@ def number_groups(groups, n_rows):
             f"groups must have the shape ({n_rows},), an id for each row; got {describe(groups)}."
         )
     groups = np.asarray(groups)
-    missing = [name for name in groups.tolist() if name is None or name != name]
+    missing = [name for name in groups.tolist() if _is_missing(name)]
     if missing:
         raise ValueError(f"groups must have an id for each row; got {missing[0]!r} for {len(missing)} rows.")
     ids, task = _unique(groups, "groups must have ids")
@@ -107,7 +150,7 @@ def check_lengths(sizes):
 
 
 def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False):
-    """``X`` (and ``y``) of one task as float32 rows, or an error that starts with ``where``."""
+    """``X`` (and ``y``) of one task as arrays of numbers, or an error that starts with ``where``."""
     if not reset and (plain := _plain_rows(estimator, X, y, empty)) is not None:
         return plain
     if is_task_list(X) and len(X) > 0:
@@ -129,7 +172,7 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
             X,
             "no_validation" if y is NO_LABELS else y,
             reset=reset,
-            dtype=np.float32,
+            dtype=KEPT_TYPES,
             accept_sparse="csr",
             allow_nd=True,
             ensure_min_samples=0 if empty else 1,
@@ -162,17 +205,15 @@ def _plain_rows(estimator, X, y, empty):
         return None
     if hasattr(estimator, "feature_names_in_") or len(X) < (not empty):
         return None
-    with np.errstate(over="ignore"):
-        rows = X.astype(np.float32, copy=False)
-    if not np.isfinite(rows).all():
+    if X.dtype not in KEPT_TYPES or not np.isfinite(X).all():
         return None
     if y is NO_LABELS:
-        return rows
+        return X
     if type(y) is not np.ndarray or y.ndim != 1 or len(y) != len(X):
         return None
     if is_regressor(estimator):
-        return (rows, y) if y.dtype.kind in "biuf" and np.isfinite(y).all() else None
-    return (rows, y) if y.dtype.kind in "biuU" else None
+        return (X, y) if y.dtype.kind in "biuf" and np.isfinite(y).all() else None
+    return (X, y) if y.dtype.kind in "biuU" else None
 
 
 def _check_values(y, where):
@@ -187,7 +228,7 @@ def _check_values(y, where):
 def _check_labels(y, where):
     """Raise ValueError for labels that are no classes: missing, mixed or continuous."""
     if y.dtype == object:
-        if any(label is None or label != label for label in y):
+        if any(map(_is_missing, y)):
             raise ValueError(f"{where}y has missing labels.")
         _unique(y, f"{where}y must have labels")
     with warnings.catch_warnings():
@@ -199,6 +240,14 @@ def _check_labels(y, where):
             raise ValueError(f"{where}y: {error}") from error
 
 
+def _is_missing(value):
+    """Whether a label or an id is None, NaN or pandas' NA, which answers no comparison."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
+
+
 def _unique(values, what):
     try:
         return np.unique(values, return_inverse=True)
@@ -207,11 +256,26 @@ def _unique(values, what):
         raise ValueError(f"{what} of one type, all strings or all numbers; got {kinds}.") from error
 
 
+class _Joined:
+    """Labels of tasks, joined a part at a time."""
+
+    def __init__(self):
+        self.blocks, self.waiting = [], []
+
+    def add(self, labels):
+        self.waiting.append(labels)
+        if len(self.waiting) == limits.JOINED_AT_ONCE:
+            self.blocks, self.waiting = [*self.blocks, _concatenate_labels(self.waiting)], []
+
+    def all(self):
+        return _concatenate_labels([*self.blocks, *self.waiting])
+
+
 def _read_list(estimator, X, y, groups, reset):
     check_list(X, y, groups)
     lazy = isinstance(X, TaskList)
     names = task_names(X)
-    rows, labels, blocks, lengths, cuts, sizes, y_shape = [], [], [], [], [], set(), None
+    rows, labels, lengths, cuts, sizes, y_shape = [], _Joined(), [], [], set(), None
     for name, task in zip(names, X, strict=True):
         sizes.add(len(task))
         check_lengths(sizes)
@@ -221,17 +285,13 @@ def _read_list(estimator, X, y, groups, reset):
             raise ValueError(
                 f"{name} has y of shape {part_y.shape}, the tasks before it {('n_rows', *y_shape)}."
             )
-        labels.append(part_y)
+        labels.add(part_y)
         lengths.append(len(part_y))
         cuts.append(cut)
         if not lazy:
             rows.append(part_X)
-        if len(labels) == JOINED_AT_ONCE:
-            blocks.append(_concatenate_labels(labels))
-            labels = []
     task = np.repeat(np.arange(len(X)), lengths)
-    y = _concatenate_labels([*blocks, *labels])
-    tasks = Tasks(None, y, task, names, np.array(cuts) if sizes == {4} else None)
+    tasks = Tasks(None, labels.all(), task, names, np.array(cuts) if sizes == {4} else None)
     tasks.X = LoadedRows(estimator, X, names, tasks.bounds()) if lazy else concatenate_rows(rows)
     return tasks
 

@@ -14,7 +14,7 @@ ROUNDING = 1e-12
 def moments(y, weight):
     """Rows, mean and variance ``(..., n_outputs)`` of a task's targets ``(..., n_rows, n_outputs)``."""
     n = weight.sum(-1, keepdim=True).to(y.dtype)
-    mean = (y * weight[..., None]).sum(-2) / n
+    mean = (y * weight[..., None]).sum(-2) / n.clamp_min(torch.finfo(y.dtype).tiny)  # no rows: any will do
     variance = ((y - mean[..., None, :]).square() * weight[..., None]).sum(-2) / (n - 1).clamp_min(1)
     return n.expand_as(mean), mean, variance
 

@@ -1,0 +1,131 @@
+"""What models answer about episodes: ours in batched calls, scikit-learn's fitted on each support set."""
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from skmeta.estimators.base import MetaEstimator
+from skmeta.estimators.few_shot import FewShotEstimator
+
+
+class ClassAnswers(ClassifierMixin, BaseEstimator):
+    """Answers about the query rows of one task, asked for as of a fitted classifier; ``X`` is not looked at.
+
+    Predictions are among all ``classes`` that the model knows. Probabilities are among those of the support
+    set, where the query set has no others: metrics of probabilities want a column for each true class.
+    """
+
+    def __init__(self, logits, classes, columns):
+        self.logits, self.classes, self.columns = logits, classes, columns
+
+    def among(self, classes):
+        """The same answers, among these classes alone."""
+        columns = np.flatnonzero(np.isin(self.classes, classes))
+        return ClassAnswers(self.logits[:, columns], self.classes[columns], np.arange(len(columns)))
+
+    @property
+    def classes_(self):
+        return self.classes[self.columns]
+
+    def predict(self, X):
+        return self.classes[self.logits.argmax(1)]
+
+    def predict_log_proba(self, X):
+        return log_softmax(self.logits[:, self.columns], axis=1)
+
+    def predict_proba(self, X):
+        return np.exp(self.predict_log_proba(X))
+
+    def decision_function(self, X):
+        # Metrics that rank rows compare these between rows, which logits cannot be.
+        logits = self.predict_log_proba(X)
+        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+
+class ValueAnswers(RegressorMixin, BaseEstimator):
+    """The same of a regressor."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def predict(self, X):
+        return self.values
+
+
+def answers(model, episodes):
+    """For each of the episodes an estimator that answers for its query rows, a list.
+
+    A model of skmeta, or what ends in one, is adapted to each support set; a clone of any other is fitted
+    on it, but for a ``FrozenEstimator``, which answers as it is.
+    """
+    if isinstance(model, MetaEstimator):
+        return _answers_of(model, episodes)
+    if isinstance(model, FewShotEstimator):
+        return model.narrowed(answers(model.checked_prior(), model.as_prior_labels(episodes)), episodes)
+    if isinstance(model, FrozenEstimator):
+        return [model] * len(episodes)
+    if not isinstance(last_of_fitted(model), MetaEstimator):
+        return [_fitted(model, episode) for episode in episodes]
+    check_is_fitted(model)
+    if not isinstance(model, Pipeline):
+        return answers(model.best_estimator_, episodes)
+    return answers(model.steps[-1][1], [_transformed(model, episode) for episode in episodes])
+
+
+def last_of_fitted(model):
+    """What a fitted pipeline, search or prior ends in; any other model itself."""
+    if isinstance(model, Pipeline):
+        return last_of_fitted(model.steps[-1][1])
+    for name in "best_estimator_", "prior":
+        if hasattr(model, name):
+            return last_of_fitted(getattr(model, name))
+    return model
+
+
+def has_own_classes(models):
+    """Whether a support set must have two classes, as far as the models know."""
+    last = [last_of_fitted(m.estimator if isinstance(m, FrozenEstimator) else m) for m in models]
+    return all(getattr(model, "_own_classes", True) for model in last)
+
+
+def _answers_of(model, episodes):
+    supports = [(episode.X_support, episode.y_support) for episode in episodes]
+    names = [episode.name for episode in episodes]
+    outputs = model.outputs_of_tasks(names, supports, [episode.X_query for episode in episodes])
+    if not is_classifier(model):
+        return [ValueAnswers(model.decide(*pair)) for pair in outputs]
+    return [
+        ClassAnswers(logits, classes, _columns(classes, episode))
+        for (logits, classes), episode in zip(outputs, episodes, strict=True)
+    ]
+
+
+def _columns(classes, episode):
+    """Numbers of the classes that probabilities are among."""
+    held = np.unique(episode.y_support)
+    if len(held) and np.isin(episode.y_query, held).all():
+        return np.flatnonzero(np.isin(classes, held))
+    return np.arange(len(classes))
+
+
+def _transformed(pipeline, episode):
+    if len(pipeline.steps) == 1:  # an empty pipeline cannot transform
+        return episode
+    try:
+        X_support, X_query = map(pipeline[:-1].transform, (episode.X_support, episode.X_query))
+    except ValueError as error:
+        raise ValueError(f"{episode.name}: {error}") from error
+    return episode._replace(X_support=X_support, X_query=X_query)
+
+
+def _fitted(model, episode):
+    try:
+        return clone(model).fit(episode.X_support, episode.y_support)
+    except NotFittedError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{episode.name}: {error}") from error

@@ -1,0 +1,221 @@
+"""The tensors of episodes: what an engine takes, in training, in validation and to answer."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from skmeta.tasks import limits
+from skmeta.tasks.targets import TargetScaler
+
+
+class Batch(NamedTuple):
+    """Tensors of the episodes of several tasks; the first axis of each is ``n_tasks``.
+
+    What there is none of is None: query labels when answers are wanted, the mask of classes where all
+    tasks share theirs, level and scale where labels are classes.
+    """
+
+    support_x: torch.Tensor  # (n_tasks, n_support, ...)
+    support_y: torch.Tensor  # (n_tasks, n_support) class numbers, or (n_tasks, n_support, n_outputs)
+    support_weight: torch.Tensor  # (n_tasks, n_support), zero for what fills up
+    query_x: torch.Tensor  # (n_tasks, n_query, ...)
+    query_y: torch.Tensor | None = None
+    query_weight: torch.Tensor | None = None
+    class_mask: torch.Tensor | None = None  # (n_tasks, n_way): which classes an episode has
+    output_scale: torch.Tensor | None = None  # (n_tasks, n_outputs): from outputs to units of the query's y
+
+    def inputs(self):
+        """Arguments of ``MetaLearner.forward``."""
+        names = "support_x", "support_y", "support_weight", "query_x", "class_mask", "output_scale"
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def target(self):
+        """What the objective compares with."""
+        return {"query_y": self.query_y, "query_weight": self.query_weight}
+
+
+class Rows:
+    """Rows of all tasks as a network takes them, on the device, as they are asked for.
+
+    Dense rows lie there once, prepared; others are made dense, and prepared, as they are drawn.
+
+    Parameters
+    ----------
+    X : array, scipy sparse matrix or anything that an int array indexes to one, first axis ``n_rows``
+    device : torch.device
+    preparation : Preparation
+    augment : callable, default=None
+        Changes what ``augmented`` returns, before it is prepared.
+    """
+
+    def __init__(self, X, device, preparation, augment=None):
+        self.device, self.preparation, self.augment = device, preparation, augment
+        # Apple's GPUs know no doubles: rows are prepared where there are some.
+        self.home = torch.device("cpu") if device.type == "mps" else device
+        self.X = X.tocsr() if hasattr(X, "tocsr") else X
+        if isinstance(X, np.ndarray):  # torch takes neither negative strides nor read-only memory
+            X = torch.as_tensor(np.require(X, requirements="CW"))
+            self.X = X.to(self.home) if augment else self._all_prepared(X)
+
+    @property
+    def shape(self):
+        """Shape of one row."""
+        return torch.Size(self.X.shape[1:])
+
+    @property
+    def are_prepared(self):
+        """Whether all rows are on the device, dense, as the network takes them."""
+        return isinstance(self.X, torch.Tensor) and self.augment is None
+
+    def __getitem__(self, index):
+        """Rows at a slice, or at an int tensor of any shape."""
+        if self.are_prepared:
+            return self.X[index if isinstance(index, slice) else index.to(self.device)]
+        return self._prepared(self._as_passed(index))
+
+    def augmented(self, index, generator):
+        """Rows at an int tensor of shape (n_tasks, n_rows), changed by ``augment``."""
+        rows = self._as_passed(index)
+        if not rows.is_floating_point():
+            rows = rows.to(self.preparation.floating)
+        changed = self.augment(rows, generator)
+        _check_same_kind(changed, rows)
+        return self._prepared(changed)
+
+    def _as_passed(self, index):
+        if isinstance(self.X, torch.Tensor):
+            return self.X[index if isinstance(index, slice) else index.to(self.home)]
+        if isinstance(index, slice):
+            return self._dense(self.X[index])
+        return self._dense(self.X[index.flatten().numpy()]).reshape(*index.shape, *self.shape)
+
+    def _dense(self, rows):
+        return torch.from_numpy(rows.toarray() if hasattr(rows, "toarray") else rows).to(self.home)
+
+    def _prepared(self, rows):
+        return self.preparation(rows).to(self.device)
+
+    def _all_prepared(self, X):
+        """All rows, a part at a time, since they may be in double precision on the way."""
+        prepared = torch.empty(X.shape, dtype=self.preparation.dtype, device=self.device)
+        for part in torch.arange(len(X)).split(limits.rows_at_once(X.shape[1:])):
+            rows = slice(int(part[0]), int(part[-1]) + 1) if len(part) else slice(0)
+            prepared[rows] = self._prepared(X[rows].to(self.home))
+        return prepared
+
+
+def _check_same_kind(changed, rows):
+    """Raise ValueError if what ``augment`` made of rows is no tensor like them."""
+    kind, expected = (
+        (tuple(v.shape), v.dtype, v.device) if isinstance(v, torch.Tensor) else type(v).__name__
+        for v in (changed, rows)
+    )
+    if kind != expected:
+        raise ValueError(
+            f"augment must return a tensor of the shape, dtype and device {expected}; got {kind}."
+        )
+
+
+class SharedClasses:
+    """Labels are class numbers, the same in every task."""
+
+    def read(self, episodes, codes, asked=True):
+        """Labels of a ``Batch``, from the class number of each row; query labels only if ``asked``."""
+        read = {"support_y": _at(codes, episodes.support), "query_weight": episodes.query_weight}
+        return read | {"query_y": _at(codes, episodes.query)} if asked else read
+
+
+class OwnClasses:
+    """Labels mean something only inside a task: each episode numbers those of its support set, in order.
+
+    A query row whose class the support set has not cannot be asked for, and counts nowhere.
+    """
+
+    def read(self, episodes, codes, asked=True):
+        """As ``SharedClasses.read``, with the mask of classes."""
+        support, weight = _at(codes, episodes.support), episodes.support_weight
+        # What fills up comes last, as one more class, which no episode has.
+        none = torch.iinfo(support.dtype).max
+        ordered, order = support.masked_fill(weight == 0, none).sort(-1)
+        is_first = torch.ones_like(ordered, dtype=torch.bool)
+        is_first[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+        number = is_first.cumsum(-1) - 1
+        n_way = (is_first & (ordered < none)).sum(-1)
+        own = torch.zeros_like(support).scatter(-1, order, number).masked_fill(weight == 0, 0)
+        mask = torch.arange(max(int(n_way.max()), 1)) < n_way[..., None]
+        read = {"support_y": own, "class_mask": mask, "query_weight": episodes.query_weight}
+        if not asked:
+            return read
+        query = _at(codes, episodes.query)
+        place = torch.searchsorted(ordered, query).clamp_max(ordered.shape[-1] - 1)
+        known = ordered.gather(-1, place) == query
+        return read | {
+            "query_y": number.gather(-1, place).masked_fill(~known, 0),
+            "query_weight": episodes.query_weight * known,
+        }
+
+
+@dataclass
+class Values:
+    """Targets of a regression, brought to the order of one by what a task's support set tells.
+
+    Parameters
+    ----------
+    scaler : TargetScaler
+    spread : tensor of shape (n_rows, n_outputs), or None
+        Scale of each row's task, the unit of the errors in its query set: a support set whose targets
+        happen to be much closer to each other than the task's would else count far too much.
+    """
+
+    scaler: TargetScaler
+    spread: torch.Tensor | None = None
+
+    def read(self, episodes, values, asked=True):
+        """As ``SharedClasses.read``, with the scale of the outputs, from the targets of each row."""
+        support = _at(values, episodes.support)
+        level, scale = self.scaler(support, episodes.support_weight)
+        read = {
+            "support_y": (support - level[:, None]) / scale[:, None],
+            "query_weight": episodes.query_weight,
+        }
+        if not asked:
+            return read
+        spread = self.spread[episodes.support[:, 0]]
+        query = (_at(values, episodes.query) - level[:, None]) / spread[:, None]
+        return read | {"query_y": query, "output_scale": scale / spread}
+
+
+def make_batch(episodes, rows, labels, targets, *, dtype, asked=True, generator=None):
+    """``Batch`` of the episodes.
+
+    Parameters
+    ----------
+    episodes : Episodes
+    rows : Rows
+    labels : SharedClasses, OwnClasses or Values
+    targets : tensor of shape (n_rows, ...)
+        Of each row what ``labels`` reads; without ``asked``, of support rows alone, which come first.
+    dtype : torch.dtype
+        Of weights and targets.
+    asked : bool, default=True
+        Whether query rows have labels.
+    generator : torch.Generator, default=None
+        By which rows are augmented, if they are to be.
+    """
+    read = labels.read(episodes, targets, asked) | {"support_weight": episodes.support_weight}
+    read = {n: t.to(dtype) if t.is_floating_point() else t for n, t in read.items()}
+    if generator is None:
+        read |= {"support_x": rows[episodes.support], "query_x": rows[episodes.query]}
+    else:
+        both = rows.augmented(torch.cat([episodes.support, episodes.query], 1), generator)
+        read["support_x"], read["query_x"] = both.tensor_split([episodes.support.shape[1]], 1)
+    return Batch(**{name: part.to(rows.device) for name, part in read.items()})
+
+
+def _at(targets, index):
+    """Targets at row numbers; those of what fills up where there are none."""
+    if len(targets) == 0:
+        return targets.new_zeros(*index.shape, *targets.shape[1:])
+    return targets[index.clamp_max(len(targets) - 1)]

@@ -1,0 +1,117 @@
+"""Episodes whose rows stay in the user's own containers: what every score is the mean of."""
+
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+# Private by name, but documented; nothing public takes rows of whatever container a task may hold.
+from sklearn.utils import _safe_indexing
+
+from skmeta.tasks import limits
+from skmeta.tasks.rows import Tasks, look_at_tasks
+from skmeta.tasks.split import make_sampler, usable_rows
+
+
+class Episode(NamedTuple):
+    """Rows of one episode, of the type that the user gave; ``name`` is its task in messages."""
+
+    name: str
+    X_support: object
+    y_support: np.ndarray
+    X_query: object
+    y_query: np.ndarray
+
+
+@dataclass
+class ScoredEpisodes:
+    """Row numbers of episodes, those of a task one after another, so that each task is loaded once.
+
+    ``source`` holds the tasks as the user gave them, ``tasks`` what was read of them. ``labels`` numbers what
+    episodes were drawn by, classes or nothing. ``task`` numbers the task of each episode; ``rows`` holds its
+    ``(support, query)`` row numbers.
+    """
+
+    source: object
+    tasks: Tasks
+    labels: np.ndarray
+    task: np.ndarray
+    rows: list
+
+    def __iter__(self):
+        """Each ``Episode``."""
+        names, y, first, given = self.tasks.names, self.tasks.y, self.tasks.bounds(), self.tasks.given
+        first_query = first if given is None else first[:-1] + given
+        for i, of_task in groupby(zip(self.task, self.rows, strict=True), key=itemgetter(0)):
+            parts = self.source[i]
+            X_support, X_query = parts[0], parts[-2]  # the same where a task has no query set of its own
+            for _, (support, query) in of_task:
+                yield Episode(
+                    names[i],
+                    _take(X_support, support - first[i]),
+                    y[support],
+                    _take(X_query, query - first_query[i]),
+                    y[query],
+                )
+
+    def chunks(self):
+        """Lists of episodes that are held in memory at once."""
+        chunk, most = [], 0
+        for episode in self:
+            most = max(most, len(episode.y_support) + len(episode.y_query))
+            if chunk and len(chunk) >= limits.episodes_at_once(most, np.shape(episode.X_query)[1:]):
+                yield chunk
+                chunk, most = [], len(episode.y_support) + len(episode.y_query)
+            chunk.append(episode)
+        yield chunk
+
+    def short_of(self, n_rows):
+        """Name of each task, class (None in natural draws) and number of its rows, where these are fewer.
+
+        Of tasks that come with a query set, support rows.
+        """
+        tasks, rows = self.tasks, np.arange(len(self.labels))
+        if tasks.given is not None:
+            rows = rows[rows < (tasks.bounds()[:-1] + tasks.given)[tasks.task]]
+        n_labels = int(self.labels.max()) + 1
+        cells, first, size = np.unique(
+            tasks.task[rows] * n_labels + self.labels[rows], return_index=True, return_counts=True
+        )
+        for cell, row, n in zip(cells, rows[first], size, strict=True):
+            if n < n_rows:
+                label = tasks.y[row].item() if self.labels.any() else None
+                yield tasks.names[cell // n_labels], label, int(n)
+
+
+def draw_scored(
+    X, y=None, groups=None, *, regression, natural, own_classes, n_episodes, n_way, n_shot, n_query, seed
+):
+    """``ScoredEpisodes`` of tasks as ``fit`` takes them, spread evenly over those that can give one.
+
+    Tasks that come with a query set are one episode each, and so is every task if ``n_episodes`` is None.
+    ``n_query=None`` takes all rows that are left.
+    """
+    source, tasks = look_at_tasks(X, y, groups, regression=regression)
+    codes = None if regression else np.unique(tasks.y, return_inverse=True)[1]
+    labels = np.zeros(len(tasks.y), dtype=np.int64) if regression or natural else codes
+    rows = usable_rows(tasks, codes, labels, own_classes=own_classes, n_shot=n_shot)
+    ids = np.unique(tasks.task[rows])
+    if tasks.given is not None or n_episodes is None:
+        n_episodes = len(ids)
+    n_query = len(tasks.y) if n_query is None else n_query
+    sampler = make_sampler(tasks, labels, rows, n_way=n_way, n_shot=n_shot, n_query=n_query)
+    number = np.sort(np.arange(n_episodes) % len(ids))
+    generator = torch.Generator().manual_seed(int(seed))
+    drawn = [
+        pair
+        for chunk in torch.as_tensor(number).split(limits.TASKS_AT_ONCE)
+        for pair in sampler.draw(chunk, generator).rows()
+    ]
+    return ScoredEpisodes(source, tasks, labels, ids[number], drawn)
+
+
+def _take(X, index):
+    return _safe_indexing(X.tocsr() if hasattr(X, "tocsr") else X, index)
