@@ -13,6 +13,8 @@ OUTER_STEP = {
     "tabular_first": (4.5, 1.2),
     "conv4": (1.5, None),
     "conv4_first": (1.15, None),
+    "strided": (1, None),
+    "strided_first": (1, None),
 }
 TWO_CORES = "tabular", "tabular_first", "conv4", "conv4_first"
 

@@ -41,7 +41,7 @@ def pretrain(learner, source, size):
                 features = learner.backbone(x).flatten(1)
                 outputs = torch.nn.functional.linear(features, layer.weight, layer.bias)
                 optimizer.zero_grad()
-                learner.loss(outputs, y, weight).backward()
+                learner.objective.loss(outputs, y, weight).backward()
                 optimizer.step()
         except KeyboardInterrupt:
             return True

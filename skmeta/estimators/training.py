@@ -65,7 +65,7 @@ def make_net(estimator, input_shape, plan, device):
     learner = engine.MetaLearner(
         backbone,
         head,
-        loss=plan.loss,
+        objective=OuterObjective(plan.loss, estimator.task_regularizer, estimator.regularizer_weight),
         adapted=adapted_names(backbone, estimator.adapt_params),
         meta_model=estimator._make_meta_model(),
         inner_lr=estimator.inner_lr,
@@ -74,12 +74,10 @@ def make_net(estimator, input_shape, plan, device):
         inner_steps=estimator.inner_steps,
         adapt_steps=estimator._n_adapt_steps(),
         meta_gradient=estimator.meta_gradient,
-        keep_initial=estimator.task_regularizer is not None,
         largest_gradient=plan.largest_inner_gradient,
     )
     return engine.make_net(
         learner,
-        OuterObjective(plan.loss, estimator.task_regularizer, estimator.regularizer_weight),
         optimizer=estimator.optimizer,
         outer_lr=estimator.outer_lr,
         callbacks=_callbacks(estimator, plan),
