@@ -110,7 +110,7 @@ class Case:
 
 
 def strided_convolutions():
-    """A module as a user might write it: four strided 3x3 convolutions of 64 channels, group normalisation."""
+    """A module as a user writes it: four strided 3x3 convolutions of 64 channels, group normalisation."""
     layers = []
     for n_channels in 1, 64, 64, 64:
         layers += [nn.Conv2d(n_channels, 64, 3, stride=2, padding=1), nn.GroupNorm(8, 64), nn.ReLU()]
