@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import growth, imports, memory, outer_step, serving
+from benchmarks import growth, imports, memory, outer_step, peaks, serving
 from benchmarks.contestants import missing_peers
 from benchmarks.plot import draw
 from benchmarks.report import machine, markdown
@@ -28,6 +28,7 @@ PARTS = {
     "serving": (serving.measure, {"seconds": 15}, {"seconds": 0, "n_tasks": 100}),
     "imports": (imports.measure, {"seconds": 30}, {"seconds": 0}),
     "memory": (memory.measure, {"share": 1}, {"share": 0.05}),
+    "peaks": (peaks.measure, {}, {"n_tasks": 2}),
     "growth": (growth.measure, {"seconds": 15}, {"seconds": 0}),
 }
 

@@ -1,7 +1,7 @@
 """What is computed: networks, tasks and the settings of an outer step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -58,7 +58,7 @@ class Case:
 
     @property
     def convolves(self):
-        return self.make_backbone is Conv4
+        return self.make_backbone in (Conv4, strided_convolutions)
 
     @property
     def loss(self):
@@ -73,7 +73,7 @@ class Case:
     def tutorial_model(self):
         """The same network with the same parameters, as the contestants' tutorials write it."""
         model = self.model()
-        return nn.Sequential(plain_conv4(model[0]), model[1]) if self.convolves else model
+        return nn.Sequential(plain_conv4(model[0]), model[1]) if self.make_backbone is Conv4 else model
 
     def tasks(self, n_tasks, seed=0):
         """Tasks ``(X, y)`` as the estimators take them."""
@@ -92,7 +92,7 @@ class Case:
         kind = "Regressor" if self.is_regression else "Classifier"
         n_classes = 1 if self.is_regression else N_WAY
         settings = {
-            "module": Conv4 if self.convolves else None,
+            "module": self.make_backbone if self.convolves else None,
             "n_shot": self.n_support // n_classes,
             "n_query": self.n_query // n_classes,
             "inner_lr": self.inner_lr,
@@ -107,6 +107,14 @@ class Case:
                 layer.out_features for layer in self.make_backbone().layers
             )
         return getattr(skmeta, algorithm + kind)(**settings | params)
+
+
+def strided_convolutions():
+    """A module as a user writes it: four strided 3x3 convolutions of 64 channels, group normalisation."""
+    layers = []
+    for n_channels in 1, 64, 64, 64:
+        layers += [nn.Conv2d(n_channels, 64, 3, stride=2, padding=1), nn.GroupNorm(8, 64), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten())
 
 
 def plain_conv4(backbone):
@@ -173,4 +181,7 @@ CONV4 = Case(
     inner_steps=1,
     inner_lr=0.1,
     steps=1,
+)
+STRIDED = replace(
+    CONV4, name="strided", title="own convolutions", make_backbone=strided_convolutions, n_features=256
 )

@@ -8,15 +8,23 @@ from torch.func import functional_call
 
 def tutorial_loop(model, batch, case):
     """Plain PyTorch, task after task, as tutorials write it."""
-    losses = []
-    for support_x, support_y, query_x, query_y in batch.tasks():
-        params = {name: p.clone() for name, p in model.named_parameters()}
-        for _ in range(case.inner_steps):
-            loss = case.loss(functional_call(model, params, support_x), support_y)
-            grads = torch.autograd.grad(loss, list(params.values()), create_graph=case.second_order)
-            params = {name: p - case.inner_lr * g for (name, p), g in zip(params.items(), grads, strict=True)}
-        losses.append(case.loss(functional_call(model, params, query_x), query_y))
-    torch.stack(losses).mean().backward()
+    torch.stack([_query_loss(model, task, case) for task in batch.tasks()]).mean().backward()
+
+
+def task_by_task(model, batch, case):
+    """The same with a backward pass for each task, which frees the memory of the one before."""
+    for task in batch.tasks():
+        (_query_loss(model, task, case) / case.n_tasks).backward()
+
+
+def _query_loss(model, task, case):
+    support_x, support_y, query_x, query_y = task
+    params = {name: p.clone() for name, p in model.named_parameters()}
+    for _ in range(case.inner_steps):
+        loss = case.loss(functional_call(model, params, support_x), support_y)
+        grads = torch.autograd.grad(loss, list(params.values()), create_graph=case.second_order)
+        params = {name: p - case.inner_lr * g for (name, p), g in zip(params.items(), grads, strict=True)}
+    return case.loss(functional_call(model, params, query_x), query_y)
 
 
 def with_higher(model, batch, case):

@@ -3,6 +3,7 @@
 from statistics import median
 from typing import NamedTuple
 
+from benchmarks.cases import STRIDED
 from benchmarks.growth import slope
 from benchmarks.memory import growth
 
@@ -13,6 +14,8 @@ OUTER_STEP = {
     "tabular_first": (4.5, 1.2),
     "conv4": (1.5, None),
     "conv4_first": (1.15, None),
+    "strided": (1, None),
+    "strided_first": (1, None),
 }
 TWO_CORES = "tabular", "tabular_first", "conv4", "conv4_first"
 
@@ -110,6 +113,14 @@ def rows_of_memory(results):
         yield at_most(1.05, f"resident memory after {work['amount']} {name}", [growth(work["megabytes"])])
 
 
+def rows_of_peaks(results):
+    """Goals of the peak memory of outer steps."""
+    for name, case in results.items():
+        for loop in "loop", "loop, task by task":
+            what = f"peak memory of `fit`, {STRIDED.title}, {name}, over that of the {loop}"
+            yield at_most(1.2, what, [case["skmeta"]["peak"] / case[loop]["peak"]])
+
+
 def rows_of_growth(results):
     """Goals of the cost as work grows."""
     for kind, measured in results.items():
@@ -122,6 +133,7 @@ ROWS = {
     "serving": rows_of_serving,
     "imports": rows_of_imports,
     "memory": rows_of_memory,
+    "peaks": rows_of_peaks,
     "growth": rows_of_growth,
 }
 

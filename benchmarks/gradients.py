@@ -5,8 +5,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from skmeta.core import losses
 from skmeta.core.heads import LinearHead
+from skmeta.core.losses import OuterObjective, cross_entropy, squared_error
 from skmeta.engine import MetaLearner, forced_strategy
 
 TOLERANCE = 1e-4
@@ -60,7 +60,7 @@ def make_learner(model, case):
     learner = MetaLearner(
         backbone,
         head,
-        loss=losses.squared_error if case.is_regression else losses.cross_entropy,
+        objective=OuterObjective(squared_error if case.is_regression else cross_entropy),
         adapted=[
             *(f"backbone.{name}" for name, _ in backbone.named_parameters()),
             "head.weight",

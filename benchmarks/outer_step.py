@@ -5,7 +5,7 @@ from itertools import cycle
 
 import torch
 
-from benchmarks.cases import CONV4, SINUSOID, TABULAR
+from benchmarks.cases import CONV4, SINUSOID, STRIDED, TABULAR
 from benchmarks.contestants import loops
 from benchmarks.gradients import check_gradients
 from benchmarks.limits import batched_mlp, count_flops, product_block
@@ -18,6 +18,8 @@ CASES = [
     replace(TABULAR, name="tabular_first", title="tabular MLP, first order", second_order=False),
     CONV4,
     replace(CONV4, name="conv4_first", title="Conv4-64, first order", second_order=False),
+    STRIDED,
+    replace(STRIDED, name="strided_first", title="own convolutions, first order", second_order=False),
 ]
 # Settings of ``fit`` beside the case's own.
 VARIANTS = {

@@ -54,6 +54,8 @@ def markdown(results):
         parts += ["## Imports", _imports_table(results["imports"])]
     if results.get("memory"):
         parts += ["## Resident memory", _memory_table(results["memory"])]
+    if results.get("peaks"):
+        parts += ["## Peak memory of outer steps", _peaks_table(results["peaks"])]
     if "growth" in results:
         parts += ["## As work grows", *(_growth_table(*item) for item in results["growth"].items())]
     return "\n\n".join(parts) + "\n"
@@ -127,6 +129,15 @@ def _memory_table(results):
         for name, work in results.items()
     ]
     return _table(("work", "MB, first", "MB, after a tenth", "MB, last"), lines)
+
+
+def _peaks_table(results):
+    lines = [
+        (name, who, *(f"{megabytes[when]:.0f}" for when in ("before", "peak")))
+        for name, case in results.items()
+        for who, megabytes in case.items()
+    ]
+    return _table(("case", "contestant", "MB, before", "MB, peak"), lines)
 
 
 def _growth_table(kind, measured):

@@ -27,7 +27,14 @@ def one_layer():
 
 
 def make_learner(
-    make_backbone=one_layer, head="linear", *, with_meta_model=False, n_hidden=N_HIDDEN, **kwargs
+    make_backbone=one_layer,
+    head="linear",
+    *,
+    with_meta_model=False,
+    n_hidden=N_HIDDEN,
+    loss=cross_entropy,
+    task_regularizer=None,
+    **kwargs,
 ):
     """A learner in float64, the same at every call."""
     with torch.random.fork_rng(devices=[]):
@@ -37,7 +44,7 @@ def make_learner(
         nn.init.normal_(g.out.weight)
     names = [f"backbone.{name}" for name, p in backbone.named_parameters() if p.requires_grad]
     settings = {
-        "loss": cross_entropy,
+        "objective": OuterObjective(loss, task_regularizer),
         "adapted": [*names, "head.weight", "head.bias"],
         "meta_model": g if with_meta_model else None,
         "meta_model_lr": 0.1,
@@ -64,11 +71,11 @@ def meta_batch(seed=0, class_mask=False, n_tasks=N_TASKS):
     return inputs, {"query_y": y[:, 6:], "query_weight": weight[:, 6:]}
 
 
-def meta_gradient(learner, batch, **objective):
+def meta_gradient(learner, batch):
     """Objective, and its derivative by every parameter that has one."""
     inputs, target = batch
     learner.zero_grad()
-    value = OuterObjective(learner.loss, **objective)(learner(**inputs), target)
+    value = learner.objective(learner(**inputs), target)
     value.backward()
     return value.detach(), {
         name: p.grad.clone() for name, p in learner.named_parameters() if p.grad is not None
@@ -116,6 +123,13 @@ def ragged_source(targets, augment=None):
     return EpisodeSource(sampler, rows, labels, values, steps=range(2), augmented=augmented)
 
 
+def ragged_batch(targets):
+    inputs, target = ragged_source(targets).meta_batch(0, len(RAGGED))
+    assert not inputs["support_weight"].all() and not target["query_weight"].all()
+    parts = inputs, target
+    return tuple({n: t.double() if t.is_floating_point() else t for n, t in part.items()} for part in parts)
+
+
 class StubSource(Dataset):
     """Meta-batches that note which steps were asked for; some of them broken."""
 
@@ -138,9 +152,8 @@ class StubSource(Dataset):
 
 def make_test_net(learner=None, callbacks=(), optimizer="adam", **kwargs):
     learner = make_learner(inner_steps=1, adapt_steps=2) if learner is None else learner
-    objective = OuterObjective(learner.loss)
     settings = {"outer_lr": 0.01, "device": "cpu", "meta_batch_size": N_TASKS, "verbose": 0}
-    return make_net(learner, objective, optimizer=optimizer, callbacks=list(callbacks), **settings | kwargs)
+    return make_net(learner, optimizer=optimizer, callbacks=list(callbacks), **settings | kwargs)
 
 
 def params_of(net):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import goals, growth, memory
-from benchmarks.contestants import PEERS, missing_peers, tutorial_loop
+from benchmarks import goals, growth, memory, peaks
+from benchmarks.contestants import PEERS, missing_peers, task_by_task, tutorial_loop
 from benchmarks.gradients import TOLERANCE, check_gradient, check_gradients, gradient
 from benchmarks.imports import PROGRAMS
 from benchmarks.limits import batched_mlp, count_flops
@@ -15,14 +15,15 @@ from benchmarks.plot import draw
 from benchmarks.report import markdown
 from benchmarks.serving import check_predictions, new_tasks, regress, tutorial_model
 from benchmarks.timing import alternate
-from skmeta import Conv4
 
 TINY = [replace(case, n_tasks=3, n_query=case.n_support, inner_steps=2) for case in CASES]
 
 
 @pytest.mark.parametrize("case", TINY, ids=lambda case: case.name)
 def test_contestants_compute_the_same(case):
-    others = {"loop": tutorial_loop} | ({} if case.convolves else {"limit": batched_mlp})
+    others = {"loop": tutorial_loop, "loop, task by task": task_by_task} | (
+        {} if case.convolves else {"limit": batched_mlp}
+    )
     errors = check_gradients(case, others)
     assert errors.keys() == {"skmeta", "skmeta, vmap", "skmeta, loop", *others}
     assert max(errors.values()) <= TOLERANCE
@@ -59,7 +60,7 @@ def test_cases_give_the_estimators_the_same_step():
         estimator = case.estimator(max_iter=1, n_query=1, meta_batch_size=2).fit(case.tasks(2))
         shapes = [tuple(p.shape) for name, p in estimator.meta_params_.items() if name != "log_inner_lr"]
         assert sorted(shapes) == sorted(tuple(p.shape) for p in case.model().parameters())
-        assert estimator.module is (Conv4 if case.convolves else None)
+        assert estimator.module is (case.make_backbone if case.convolves else None)
 
 
 def test_second_derivatives_count():
@@ -117,6 +118,7 @@ def made_results(fit=0.1):
         "serving": {"n_tasks": 9, "agreement": 1.0, "one": answers, "many": answers},
         "imports": {program: [1.0] for program in PROGRAMS},
         "memory": {"adapt calls": {"amount": 20, "megabytes": [100.0] * 20}},
+        "peaks": {"second order": {who: {"before": 300.0, "peak": 400.0} for who in peaks.CONTESTANTS}},
         "growth": {"tasks": {"sizes": [1, 2, 4], "seconds": [1.0, 2.0, 4.0]}},
     }
 

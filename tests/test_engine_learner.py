@@ -19,7 +19,7 @@ from made_learners import (
     meta_batch,
     meta_gradient,
     one_layer,
-    ragged_source,
+    ragged_batch,
     task,
 )
 from torch import nn
@@ -147,11 +147,11 @@ def test_strategies_give_the_same(order, head, with_meta_model):
         "head": head,
         "with_meta_model": with_meta_model,
         "meta_gradient": order,
-        "keep_initial": True,
+        "task_regularizer": "theil",
     }
     learner = make_learner(**settings)
     outcomes = by_each_strategy(lambda: learner(**batch[0]))
-    gradients = by_each_strategy(lambda: meta_gradient(learner, batch, task_regularizer="theil"))
+    gradients = by_each_strategy(lambda: meta_gradient(learner, batch))
     # Classes that start alike give the backbone a gradient of zero, whose rounding the meta-model scales up.
     atol = 1e-7 if head == "tied" and with_meta_model else 1e-10
     for other in 1, 2:
@@ -161,7 +161,7 @@ def test_strategies_give_the_same(order, head, with_meta_model):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_adapt_task_is_what_forward_does(head):
-    learner = make_learner(head=head, with_meta_model=True, keep_initial=True)
+    learner = make_learner(head=head, with_meta_model=True, task_regularizer="theil")
     inputs, _ = meta_batch(class_mask=True)
     outcome = learner(**inputs)
     for i in range(N_TASKS):
@@ -215,17 +215,11 @@ def test_a_support_set_in_parts_gives_what_it_gives_at_once(
 def test_outputs_are_multiplied_by_their_scale():
     """Those of the query set, also before adaptation; the support set has a scale of its own."""
     inputs, _ = meta_batch()
-    plain = make_learner(keep_initial=True)(**inputs)
+    learner = make_learner(task_regularizer="theil")
+    plain = learner(**inputs)
     scale = torch.rand(N_TASKS, N_WAY, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    for scaled in by_each_strategy(lambda: make_learner(keep_initial=True)(**inputs, output_scale=scale)):
+    for scaled in by_each_strategy(lambda: learner(**inputs, output_scale=scale)):
         assert_same(scaled, {name: values * scale[:, None] for name, values in plain.items()})
-
-
-def ragged_batch(targets):
-    inputs, target = ragged_source(targets).meta_batch(0, len(RAGGED))
-    assert not inputs["support_weight"].all() and not target["query_weight"].all()
-    parts = inputs, target
-    return tuple({n: t.double() if t.is_floating_point() else t for n, t in part.items()} for part in parts)
 
 
 def without_padding(inputs, target, i):

@@ -12,6 +12,7 @@ from skmeta.core.inner_loop import (
     GradientDescent,
     LearnedUpdate,
     bounded,
+    gradient_by_autograd,
     gradient_of,
     gradient_of_parts,
     inner_loop,
@@ -96,7 +97,7 @@ class Case(NamedTuple):
     loss: object
     params: dict
 
-    def adapt(self, task, params=None, n_steps=N_STEPS, **kwargs):
+    def adapt(self, task, params=None, n_steps=N_STEPS, gradient_of=gradient_of, **kwargs):
         params = self.params if params is None else params
         return inner_loop(gradient_of(self.loss_of(task)), params, self.make_rule(params), n_steps, **kwargs)
 
@@ -161,6 +162,32 @@ def test_works_without_gradients_outside(case, first_order):
         adapted = case.adapt(case.make_task(), params, first_order=first_order)
     assert not any(p.requires_grad for p in adapted.values())
     assert_same(adapted, case.adapt(case.make_task()))
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_plain_autograd_gives_the_same(case, first_order):
+    task, params = case.make_task(), {name: p.clone().requires_grad_() for name, p in case.params.items()}
+
+    def adapted_and_derivatives(way):
+        adapted = case.adapt(task, params, gradient_of=way, first_order=first_order)
+        outer = sum(p.sin().sum() for p in adapted.values())
+        return adapted, torch.autograd.grad(outer, list(params.values()))
+
+    expected = adapted_and_derivatives(gradient_of)
+    assert_same(adapted_and_derivatives(gradient_by_autograd), expected)
+    with torch.no_grad():
+        adapted = case.adapt(task, params, gradient_of=gradient_by_autograd, first_order=first_order)
+    assert not any(p.requires_grad for p in adapted.values())
+    assert_same(adapted, {name: p.detach() for name, p in expected[0].items()})
+
+
+@pytest.mark.parametrize("way", [gradient_of, gradient_by_autograd])
+def test_a_gradient_takes_its_tensors_as_independent(way):
+    a, zero = torch.tensor([1.0, 2.0], requires_grad=True), torch.zeros(3)
+    grads, _ = way(lambda p: ((p["a"] * p["b"]).sum(), NOTHING))({"a": a, "b": 3 * a, "unused": zero})
+    assert_same(grads, {"a": 3 * a, "b": a, "unused": zero})
+    # The derivative of the gradient knows that b is made of a.
+    assert_same(torch.autograd.grad(grads["a"].sum(), a)[0], torch.full((2,), 3.0))
 
 
 def test_first_order_changes_the_derivative_only(case):

@@ -97,6 +97,29 @@ def gradient_of(loss):
     return grad(loss, has_aux=True)
 
 
+def gradient_by_autograd(loss):
+    """The same for one task at a time: plain autograd is faster, but ``vmap`` cannot map it."""
+
+    def gradient(params):
+        differentiable = torch.is_grad_enabled()
+        with torch.enable_grad():
+            # Views: a head made of features depends on the backbone, by which its part must not count.
+            own = {name: _own_view(p if differentiable else p.detach()) for name, p in params.items()}
+            value, evidence = loss(own)
+            grads = torch.autograd.grad(
+                value, list(own.values()), create_graph=differentiable, materialize_grads=True
+            )
+        if evidence is not None and not differentiable:
+            evidence = Evidence(*(part.detach() for part in evidence))
+        return dict(zip(params, grads, strict=True)), evidence
+
+    return gradient
+
+
+def _own_view(p):
+    return p.view_as(p) if p.requires_grad else p.detach().requires_grad_()
+
+
 def gradient_of_parts(parts):
     """The gradient of a large support set, one part in memory at a time: pairs of its share and gradient."""
 

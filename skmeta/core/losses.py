@@ -65,23 +65,39 @@ class OuterObjective(nn.Module):
 
     def forward(self, outcome, target):
         """Scalar objective from what ``MetaLearner`` returned and the query set's labels."""
-        losses = self.task_losses(outcome["outputs"], target)
+        if "objective" in outcome:
+            return outcome["objective"]
+        objective = self.terms(outcome, target).mean()
+        if self.weighs_tasks:
+            objective = objective + self._of_losses_before(outcome["initial_outputs"], target)
+        return objective
+
+    @property
+    def weighs_tasks(self):
+        """Whether it is more than a mean over tasks."""
+        return self.task_regularizer in INEQUALITIES
+
+    def terms(self, outcome, target):
+        """Each task's term of the mean, shape ``(...)``."""
+        terms = self.task_losses(outcome["outputs"], target)
         if "reptile" in outcome:
             # Reptile's direction is no gradient of the query loss: report one, descend the other.
             direction = outcome["reptile"]
-            losses = losses.detach() + direction - direction.detach()
-        objective = losses.mean()
-        if self.task_regularizer is not None:
-            objective = objective + self.regularizer_weight * self._regularizer(outcome, target)
-        return objective
+            terms = terms.detach() + direction - direction.detach()
+        if self.task_regularizer == "entropy":
+            drop = entropy(outcome["outputs"]) - entropy(outcome["initial_outputs"])
+            terms = terms + self.regularizer_weight * weighted_mean(drop, target["query_weight"])
+        return terms
+
+    def slopes(self, initial_outputs, target):
+        """Derivative, by the outputs before adaptation, of what is more than a mean over tasks."""
+        outputs = initial_outputs.detach().requires_grad_()
+        return torch.autograd.grad(self._of_losses_before(outputs, target), outputs)[0]
 
     def task_losses(self, outputs, target):
         """Query loss of each task, shape ``(n_tasks,)``."""
         return self.loss(outputs, target["query_y"], target["query_weight"])
 
-    def _regularizer(self, outcome, target):
-        before = outcome["initial_outputs"]
-        if self.task_regularizer == "entropy":
-            drop = entropy(outcome["outputs"]) - entropy(before)
-            return weighted_mean(drop, target["query_weight"]).mean()
-        return INEQUALITIES[self.task_regularizer](self.task_losses(before, target))
+    def _of_losses_before(self, initial_outputs, target):
+        losses = self.task_losses(initial_outputs, target)
+        return self.regularizer_weight * INEQUALITIES[self.task_regularizer](losses)

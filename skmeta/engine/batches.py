@@ -86,7 +86,8 @@ class MetaBatches:
 
     def __iter__(self):
         for step in islice(self.steps, self.steps_per_epoch):
-            yield self.source.meta_batch(step, self.batch_size)
+            inputs, target = self.source.meta_batch(step, self.batch_size)
+            yield inputs | target, target  # a loop over tasks needs the labels where it computes the outputs
 
 
 class SameMetaBatches:

@@ -10,6 +10,7 @@ from torch import nn
 from skmeta.core.backbones import BATCH_NORMS
 from skmeta.core.inner_loop import GradientDescent, LearnedUpdate, bounded, gradient_of_parts, inner_loop
 from skmeta.core.meta_models import BasisMetaModel
+from skmeta.engine.loop import loop, loop_with_gradient
 from skmeta.engine.networks import MLPNetwork, ModuleNetwork
 from skmeta.engine.strategy import FORCED
 
@@ -26,16 +27,14 @@ class MetaLearner(nn.Module):
         ``(n_rows, ...)`` to ``(n_rows, ...)``, flattened to features.
     head : nn.Module
         One of ``heads``.
-    loss : callable
-        One of ``losses``.
+    objective : OuterObjective
+        Its task loss is also that of the inner loop.
     adapted : list of str
         Names of the parameters that the inner loop changes: ``backbone.*``, ``head.weight``, ``head.bias``.
     meta_model : nn.Module or None
         TAML's g.
     inner_lr, learn_inner_lr, meta_model_lr, inner_steps, adapt_steps, meta_gradient
         As in the estimators.
-    keep_initial : bool
-        Also return the outputs before adaptation, which a regularizer needs.
     largest_gradient : float or None
         Norm that a gradient of the inner loop is drawn in to.
     dtype : torch.dtype
@@ -47,7 +46,7 @@ class MetaLearner(nn.Module):
         backbone,
         head,
         *,
-        loss,
+        objective,
         adapted,
         meta_model=None,
         inner_lr,
@@ -56,17 +55,15 @@ class MetaLearner(nn.Module):
         inner_steps,
         adapt_steps,
         meta_gradient="second_order",
-        keep_initial=False,
         largest_gradient=None,
         dtype=torch.float32,
     ):
         super().__init__()
-        self.backbone, self.head, self.loss = backbone, head, loss
+        self.backbone, self.head, self.objective = backbone, head, objective
         self.adapted = list(adapted)
         self.meta_model, self.meta_model_lr = meta_model, meta_model_lr
         self.inner_steps, self.adapt_steps = inner_steps, adapt_steps
-        self.meta_gradient, self.keep_initial = meta_gradient, keep_initial
-        self.vmap_works = True
+        self.meta_gradient, self.vmap_works = meta_gradient, True
         self.largest_gradient = largest_gradient
         log_lr = torch.full((len(self.adapted),), float(inner_lr), dtype=dtype).log()
         self.log_inner_lr = nn.Parameter(log_lr, requires_grad=learn_inner_lr)
@@ -79,21 +76,36 @@ class MetaLearner(nn.Module):
         query_x,
         class_mask=None,
         output_scale=None,
+        query_y=None,
+        query_weight=None,
         n_steps=None,
     ):
         """Adapt to the tasks of a meta-batch and predict their query rows.
 
         ``n_steps`` is the number of inner steps; None takes the one to train or to validate with. Outputs
         are multiplied by ``output_scale``, shape ``(n_tasks, n_outputs)``, where given.
-        Returns a dict of tensors whose first axis is ``n_tasks``: ``outputs`` and, where wanted,
-        ``initial_outputs`` and Reptile's direction as a product whose gradient it is.
+        Returns a dict of tensors whose first axis is ``n_tasks``: ``outputs`` and, where the objective looks
+        at them, ``initial_outputs``, and Reptile's direction as a product whose gradient it is.
+        In training, a loop over tasks that is also given the labels of the query rows leaves no graph of
+        these, and adds the scalar ``objective``, whose gradient it has computed task by task.
         """
         n_steps = self._n_steps() if n_steps is None else n_steps
         strategy = self.chosen_strategy()
-        function = partial(self._forward, self._network(strategy), n_steps)
-        if strategy != "batched":
-            function = over_tasks(function, strategy)
-        return function(support_x, support_y, support_weight, class_mask, query_x, output_scale)
+        network = self._network(strategy)
+        function = partial(self._forward, network, n_steps)
+        args = support_x, support_y, support_weight, class_mask, query_x, output_scale
+        if strategy == "batched":
+            return function(*args)
+        if strategy == "vmap":
+            in_dims = tuple(None if a is None else 0 for a in args)
+            return torch.vmap(function, in_dims, randomness="different")(*args)
+        tasks = list(zip(*([None] * len(query_x) if a is None else a for a in args), strict=True))
+        if query_y is None or not (self.training and torch.is_grad_enabled()):
+            return loop(function, tasks)
+        target = {"query_y": query_y, "query_weight": query_weight}
+        learned = [p for p in self.parameters() if p.requires_grad]
+        before = partial(self._outputs_before, network)
+        return loop_with_gradient(function, tasks, self.objective, target, learned, before)
 
     def adapt_task(self, support_x, support_y, support_weight, class_mask=None, *, n_steps, at_once=None):
         """Adapted parameters of one task: dict of str to Tensor.
@@ -103,7 +115,7 @@ class MetaLearner(nn.Module):
         n = len(support_y)
         at_once = at_once or max(n, 1)
         parts = [slice(first, first + at_once) for first in range(0, max(n, 1), at_once)]
-        strategy = self.chosen_strategy()
+        strategy = self._strategy_for_one()
         network, support = self._network(strategy), (support_x, support_y, support_weight)
         if strategy != "batched":
             start = self._start(network, *support, class_mask, parts)
@@ -116,7 +128,7 @@ class MetaLearner(nn.Module):
 
     def outputs(self, params, x, class_mask=None):
         """Logits or predictions ``(n_rows, n_outputs)`` of one task's rows."""
-        strategy = self.chosen_strategy()
+        strategy = self._strategy_for_one()
         network = self._network(strategy)
         if strategy != "batched":
             return network.outputs(params, x, class_mask)
@@ -153,10 +165,14 @@ class MetaLearner(nn.Module):
             start, self.adapted, lambda: support_x, support_y, support_weight, class_mask
         )
 
+    def _strategy_for_one(self):
+        """A task alone needs no ``vmap``."""
+        return "batched" if self.chosen_strategy() == "batched" else "loop"
+
     def _network(self, strategy):
         if strategy == "batched":
-            return MLPNetwork(self.backbone, self.loss, with_evidence=self.meta_model is not None)
-        return ModuleNetwork(self.backbone, self.loss, contiguous=strategy == "vmap")
+            return MLPNetwork(self.backbone, self.objective.loss, with_evidence=self.meta_model is not None)
+        return ModuleNetwork(self.backbone, self.objective.loss, mapped=strategy == "vmap")
 
     def _forward(
         self, network, n_steps, support_x, support_y, support_weight, class_mask, query_x, output_scale
@@ -174,12 +190,20 @@ class MetaLearner(nn.Module):
                 for name in self.adapted
             )
             adapted = {name: p.detach() for name, p in adapted.items()}
-        if self.keep_initial:
+        if self.objective.task_regularizer is not None:
             outcome["initial_outputs"] = network.outputs(start, query_x, class_mask)
         outcome["outputs"] = network.outputs(adapted, query_x, class_mask)
         if output_scale is not None:
             outcome |= {n: v * output_scale[..., None, :] for n, v in outcome.items() if n != "reptile"}
         return outcome
+
+    def _outputs_before(
+        self, network, support_x, support_y, support_weight, class_mask, query_x, output_scale
+    ):
+        """Outputs of one task's query rows before adaptation."""
+        start = self._start(network, support_x, support_y, support_weight, class_mask, ALL_ROWS)
+        outputs = network.outputs(start, query_x, class_mask)
+        return outputs if output_scale is None else outputs * output_scale
 
     def _start(self, network, support_x, support_y, support_weight, class_mask, parts):
         y, weight = support_y[:], support_weight[:]
@@ -258,7 +282,7 @@ class MetaLearner(nn.Module):
         """Whether ``MLPNetwork`` can run the inner loop: the default network, adapted as a whole."""
         n_tensors = sum(1 for _ in self.backbone.parameters()) + 2
         return (
-            MLPNetwork.takes(self.backbone, self.loss)
+            MLPNetwork.takes(self.backbone, self.objective.loss)
             and len(self.adapted) == n_tensors
             and (self.meta_model is None or type(self.meta_model) is BasisMetaModel)
         )
@@ -276,21 +300,3 @@ class OneTask:
 
 def _as_rows(class_mask, p):
     return class_mask.to(p.dtype).reshape(*class_mask.shape, *[1] * (p.ndim - class_mask.ndim))
-
-
-def over_tasks(function, strategy):
-    """Add the meta-batch axis to a function of one task, of tensors or None, to a dict of tensors."""
-    if strategy == "vmap":
-
-        def mapped(*args):
-            in_dims = tuple(None if a is None else 0 for a in args)
-            return torch.vmap(function, in_dims, randomness="different")(*args)
-
-    else:
-
-        def mapped(*args):
-            tasks = zip(*([None] * len(args[0]) if a is None else a for a in args), strict=True)
-            results = [function(*task) for task in tasks]
-            return {name: torch.stack([r[name] for r in results]) for name in results[0]}
-
-    return mapped

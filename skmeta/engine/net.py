@@ -146,16 +146,14 @@ def early_stopping(score, patience, tol):
     ]
 
 
-def make_net(
-    learner, objective, *, optimizer, outer_lr, callbacks, device, meta_batch_size, verbose, **kwargs
-):
+def make_net(learner, *, optimizer, outer_lr, callbacks, device, meta_batch_size, verbose, **kwargs):
     """The skorch net that trains ``learner``; ``kwargs`` take skorch's spellings."""
     theirs = "optimizer__foreach" in kwargs or "optimizer__differentiable" in kwargs
     if optimizer in OPTIMIZERS and torch.device(device).type in FUSED and not theirs:
         kwargs = {"optimizer__fused": True} | kwargs
     net = NeuralNet(
         learner,
-        criterion=objective,
+        criterion=learner.objective,
         optimizer=OPTIMIZERS.get(optimizer, optimizer),
         lr=outer_lr,
         batch_size=meta_batch_size,

@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import functional_call
 
 from skmeta.core.backbones import MLP
-from skmeta.core.inner_loop import Evidence, gradient_of
+from skmeta.core.inner_loop import Evidence, gradient_by_autograd, gradient_of
 from skmeta.core.losses import cross_entropy, squared_error
 from skmeta.core.mlp_gradient import MLPGradient, mlp
 
@@ -18,18 +18,16 @@ ABSENT = -1e9
 
 
 class ModuleNetwork:
-    """Any backbone and a linear last layer, with the parameters of one task.
+    """Any backbone and a linear last layer, with the parameters of one task; ``mapped`` is under ``vmap``."""
 
-    ``contiguous`` gives up what layout the parameters have, which layers cannot be asked for under vmap.
-    """
-
-    def __init__(self, backbone, loss, contiguous=False):
-        self.backbone, self.loss, self.contiguous = backbone, loss, contiguous
+    def __init__(self, backbone, loss, mapped=False):
+        self.backbone, self.loss, self.mapped = backbone, loss, mapped
 
     def initial(self, n_tasks):
         """The backbone's parameters before adaptation."""
         params = {f"backbone.{name}": p for name, p in self.backbone.named_parameters()}
-        return {name: p.contiguous() for name, p in params.items()} if self.contiguous else params
+        # Under vmap, a layer cannot be asked for the layout that its parameters have.
+        return {name: p.contiguous() for name, p in params.items()} if self.mapped else params
 
     def head(self, head, features, y, weight, n_way):
         """Parameters of the last layer before adaptation."""
@@ -48,7 +46,8 @@ class ModuleNetwork:
 
     def gradient(self, start, adapted, x, y, weight, class_mask=None):
         """The gradient that the inner loop descends, by the parameters named in ``adapted``."""
-        return gradient_of(self.support_loss(start, adapted, x, y, weight, class_mask))
+        loss = self.support_loss(start, adapted, x, y, weight, class_mask)
+        return gradient_of(loss) if self.mapped else gradient_by_autograd(loss)
 
     def support_loss(self, start, adapted, x, y, weight, class_mask=None):
         """The loss, and its ``Evidence``, as a function of the parameters named in ``adapted``."""

@@ -80,7 +80,7 @@ def make_network(estimator, tasks, rows, plan, device):
     learner = engine.MetaLearner(
         backbone,
         head,
-        loss=plan.loss,
+        objective=OuterObjective(plan.loss, estimator.task_regularizer, estimator.regularizer_weight),
         adapted=adapted_names(backbone, estimator.adapt_params),
         meta_model=None if meta_model is None else meta_model.to(dtype),
         inner_lr=estimator.inner_lr,
@@ -89,13 +89,11 @@ def make_network(estimator, tasks, rows, plan, device):
         inner_steps=estimator.inner_steps,
         adapt_steps=estimator._n_adapt_steps(),
         meta_gradient=estimator.meta_gradient,
-        keep_initial=estimator.task_regularizer is not None,
         largest_gradient=plan.largest_inner_gradient,
         dtype=dtype,
     )
     net = engine.make_net(
         learner,
-        OuterObjective(plan.loss, estimator.task_regularizer, estimator.regularizer_weight),
         optimizer=estimator.optimizer,
         outer_lr=estimator.outer_lr,
         callbacks=_callbacks(estimator, plan),
