@@ -11,7 +11,7 @@ from torch import nn
 from skmeta import GaussianNoise, TaskList, TMAMLClassifier, TMAMLRegressor
 from skmeta.core.backbones import MLP
 from skmeta.core.losses import squared_error
-from skmeta.engine import pretrain, restored_threads, threads
+from skmeta.engine import pretrain, threads
 
 TASKS, LINES = make_tasks(), make_lines()
 # No task holds all of the classes, so labels are per task; "a" recurs and means another thing each time.
@@ -240,8 +240,11 @@ def test_takes_the_threads_that_its_rows_are_work_for(for_a_thread, n_threads, m
     learner.backbone.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
     source = pooled_source("linear")
     source.steps = range(1)
-    with restored_threads():
-        torch.set_num_threads(2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
         pretrain(learner, source, 4)
         assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
     assert seen == [n_threads]

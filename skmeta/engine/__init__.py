@@ -3,9 +3,11 @@
 from skmeta.engine.average import average_iterates
 from skmeta.engine.batches import EpisodeSource
 from skmeta.engine.learner import MetaLearner
-from skmeta.engine.net import OPTIMIZERS, StepProgress, clip_gradient, early_stopping, make_net, settle, train
+from skmeta.engine.net import OPTIMIZERS, StepProgress, clip_gradient, early_stopping, make_net
+from skmeta.engine.outer_loop import meta_train, settle, train
 from skmeta.engine.pretrain import pretrain
-from skmeta.engine.threads import choose_threads, restored_threads
+from skmeta.engine.random_state import own_random_state
+from skmeta.engine.threads import chosen_threads
 from skmeta.engine.updates import updates_of
 
 __all__ = [
@@ -14,12 +16,13 @@ __all__ = [
     "MetaLearner",
     "StepProgress",
     "average_iterates",
-    "choose_threads",
+    "chosen_threads",
     "clip_gradient",
     "early_stopping",
     "make_net",
+    "meta_train",
+    "own_random_state",
     "pretrain",
-    "restored_threads",
     "settle",
     "train",
     "updates_of",

@@ -3,7 +3,7 @@
 import torch
 
 from skmeta.core.heads import LinearHead
-from skmeta.engine.threads import choose_threads, restored_threads
+from skmeta.engine.threads import chosen_threads
 
 # Adam's own default: there is no inner loop yet that a larger step could upset, or that needs a smaller.
 LEARNING_RATE = 1e-3
@@ -33,8 +33,7 @@ def pretrain(learner, source, size):
         layer = _new_layer(learner, source, size)
     learned = [p for part in (learner.backbone, layer) for p in part.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(learned, LEARNING_RATE)
-    with restored_threads():
-        choose_threads(learner, size * source.sampler.n_rows)
+    with chosen_threads(learner, size * source.sampler.n_rows):
         try:
             for step in source.steps:
                 x, y, weight = _rows(*source.meta_batch(step, size))

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
-from skmeta.engine import choose_threads, restored_threads, settle, train
+from skmeta.engine import meta_train, own_random_state
 from skmeta.estimators.inference import Support, adapt_net, outputs_of_rows, outputs_of_tasks
 from skmeta.estimators.params import SKORCH_PREFIXES, check_names, check_params
 from skmeta.estimators.training import (
@@ -18,7 +18,6 @@ from skmeta.estimators.training import (
     copy_net,
     make_net,
     make_sources,
-    own_random_state,
     pretrain,
 )
 from skmeta.tasks.rows import check_rows, describe, is_task_list, read_tasks
@@ -166,19 +165,16 @@ class MetaEstimator(BaseEstimator):
         seed = self._seed if resume else self._draw_seed()
         first = self.n_iter_ if resume else 0
         device = self.device_ if resume else choose_device(self.device)
-        with own_random_state(seed + first, device):
-            if resume:
-                net = copy_net(self.net_, self.callbacks)
-            else:
+        steps = range(first, first + self._n_steps(plan))
+        training, validation = make_sources(self, tasks, plan, seed, device, steps)
+        if resume:
+            net = copy_net(self.net_, self.callbacks)
+        else:
+            with own_random_state(seed, device):
                 net = make_net(self, probe._row_shape, plan, device)
-            steps = range(first, first + self._n_steps(plan))
-            training, validation = make_sources(self, tasks, plan, seed, device, steps)
-            with restored_threads():
-                if self.pretrain_iter and not resume and pretrain(self, net, training, plan.pooled_targets):
+                if self.pretrain_iter and pretrain(self, net, training, plan.pooled_targets):
                     training.steps = range(0)  # Ctrl-C: no further
-                settle(net, training.meta_batch(first, self.meta_batch_size))
-                choose_threads(net.module_, self.meta_batch_size * training.sampler.n_rows)
-                train(net, training, validation)
+        meta_train(net, training, validation, seed + first)
         net.module_.eval()
         self._keep(probe, net, plan, seed, tasks)
         return self
