@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+import zlib
 
 import torch
 from skorch import NeuralNet
@@ -117,6 +118,49 @@ class StepProgress(Callback):
         return {name: value for name, value in vars(self).items() if name != "bar_"}
 
 
+class KeepBest(EarlyStopping):
+    """Early stopping that goes on, in each further run, from the best score and state of those before.
+
+    Scores of other episodes cannot be compared, so where they have changed it starts anew.
+    """
+
+    remembered = "dynamic_threshold_", "best_model_weights_", "best_epoch_"
+
+    def initialize(self):
+        self.best_, self.episodes_ = {}, None
+        return super().initialize()
+
+    def on_train_begin(self, net, **kwargs):
+        super().on_train_begin(net, **kwargs)
+        vars(self).update(self.best_)
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.seen_ = 0
+
+    def on_batch_end(self, net, batch, training, **kwargs):
+        if not training:
+            inputs, target = batch
+            for tensor in inputs["query_x"], target["query_y"]:
+                self.seen_ = zlib.crc32(tensor.cpu().numpy().tobytes(), self.seen_)
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.episodes_ != self.seen_:
+            super().on_train_begin(net, **kwargs)
+            self.episodes_ = self.seen_
+        super().on_epoch_end(net, **kwargs)
+
+    def on_train_end(self, net, **kwargs):
+        super().on_train_end(net, **kwargs)
+        self.best_ = {name: getattr(self, name) for name in self.remembered}
+
+    def __getstate__(self):
+        # The net moves what it knows of between devices, this we move.
+        best = dict(self.best_)
+        if best.get("best_model_weights_"):
+            best["best_model_weights_"] = {n: t.cpu() for n, t in best["best_model_weights_"].items()}
+        return super().__getstate__() | {"best_": best}
+
+
 def clip_gradient(norm):
     """Callbacks that scale an outer gradient down to ``norm``."""
     return [("clip_gradient", GradientNormClipping(norm))]
@@ -124,7 +168,7 @@ def clip_gradient(norm):
 
 def early_stopping(score, patience, tol):
     """Callbacks that stop ``patience`` epochs after the best validation score, and keep that state."""
-    stop = EarlyStopping(
+    stop = KeepBest(
         "valid_score",
         patience=patience,
         threshold=tol,
@@ -147,10 +191,15 @@ def make_net(
     theirs = "optimizer__foreach" in kwargs or "optimizer__differentiable" in kwargs
     if optimizer in OPTIMIZERS and torch.device(device).type in FUSED and not theirs:
         kwargs = {"optimizer__fused": True} | kwargs
+    optimizer = OPTIMIZERS.get(optimizer, optimizer)
+    if _decays(optimizer, outer_lr, kwargs):
+        # A parameter is in the first group that fits, which may be one of the user's.
+        groups = [*kwargs.get("optimizer__param_groups", ()), *_undecayed(learner)]
+        kwargs = kwargs | {"optimizer__param_groups": groups}
     net = NeuralNet(
         learner,
         criterion=objective,
-        optimizer=OPTIMIZERS.get(optimizer, optimizer),
+        optimizer=optimizer,
         lr=outer_lr,
         batch_size=meta_batch_size,
         iterator_train=MetaBatches,
@@ -172,3 +221,17 @@ def make_net(
         if prefix == "callbacks" and name not in names and value is not None:
             raise ValueError(f"{key}: there is no callback {name!r}, only {names}.")
     return net
+
+
+def _decays(optimizer, lr, kwargs):
+    """Whether the optimizer draws weights to zero, by itself or because it is asked to."""
+    theirs = {name.removeprefix("optimizer__"): v for name, v in kwargs.items() if name[:11] == "optimizer__"}
+    theirs = {name: value for name, value in theirs.items() if not name.startswith("param_groups")}
+    tried = optimizer([torch.zeros(1, requires_grad=True)], **{"lr": lr} | theirs)
+    return bool(tried.defaults.get("weight_decay"))
+
+
+def _undecayed(learner):
+    """Parameter groups of the logarithms, since zero is no modest value of theirs, but a scale of one."""
+    names = [name for name, _ in learner.named_parameters() if name.rpartition(".")[2].startswith("log_")]
+    return [(name, {"weight_decay": 0.0}) for name in names]

@@ -86,7 +86,7 @@ def settle(net, batch):
     An operation without a second derivative needs ``meta_gradient="first_order"``, which is told, since
     results depend on it. One that ``vmap`` cannot batch needs ``strategy="loop"``.
     """
-    learner = net.module_
+    learner = net.module_.train()  # after a fit it is not, and then drops nothing out
     inputs, target = ({name: t[:2] for name, t in part.items()} for part in batch)
     if learner.meta_gradient == "second_order":
         _settle_order(learner, inputs)

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from skmeta.engine import meta_train, own_random_state
 from skmeta.estimators.inference import Support, adapt_net, outputs_of_rows, outputs_of_tasks
-from skmeta.estimators.params import SKORCH_PREFIXES, check_names, check_params
+from skmeta.estimators.params import SKORCH_PREFIXES, check_names, check_params, is_same
 from skmeta.estimators.training import (
     choose_device,
     copy_net,
@@ -22,9 +22,8 @@ from skmeta.estimators.training import (
 )
 from skmeta.tasks.rows import check_rows, describe, is_task_list, read_tasks
 
-# Parameters that a warm start obeys or need not; and types of the others that are compared by value.
+# Parameters that a warm start obeys or need not.
 MAY_CHANGE = "max_iter", "adapt_steps", "warm_start", "verbose", "random_state"
-SIMPLE = bool, int, float, str, tuple, list
 # What max_iter="auto" means. One task alone has nothing to share with others.
 STEPS_FOR_TASKS = 600
 STEPS_FOR_ONE_TASK = 20
@@ -309,8 +308,7 @@ class MetaEstimator(BaseEstimator):
     def _check_unchanged(self):
         for name, value in self.get_params(deep=False).items():
             before = self._fitted_params.get(name)
-            same = value is before or (isinstance(value, SIMPLE) and value == before)
-            if name not in MAY_CHANGE and not same:
+            if name not in MAY_CHANGE and not is_same(value, before):
                 raise ValueError(
                     f"With warm_start, {name} must stay as it was, {before!r}; got {value!r}. "
                     f"Only {', '.join(MAY_CHANGE)} may change."
