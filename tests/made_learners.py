@@ -133,8 +133,9 @@ def ragged_batch(targets):
 class StubSource(Dataset):
     """Meta-batches that note which steps were asked for; some of them broken."""
 
-    def __init__(self, steps, broken=(), value=float("nan"), interrupt=None):
+    def __init__(self, steps, broken=(), value=float("nan"), interrupt=None, class_mask=False):
         self.steps, self.broken, self.value, self.interrupt = steps, set(broken), value, interrupt
+        self.class_mask = class_mask
         self.seen = []
 
     def __len__(self):
@@ -144,7 +145,7 @@ class StubSource(Dataset):
         if step == self.interrupt:
             raise KeyboardInterrupt
         self.seen.append(step)
-        inputs, target = meta_batch(step, n_tasks=size)
+        inputs, target = meta_batch(step, self.class_mask, n_tasks=size)
         if step in self.broken:
             inputs["query_x"] = torch.full_like(inputs["query_x"], self.value)
         return inputs, target

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from inspect import signature
 
 import pytest
 import torch
@@ -15,11 +16,20 @@ from made_learners import (
     meta_gradient,
     params_of,
 )
+from skorch.callbacks import Callback
 from torch import nn
 from torch.nn import functional
 
+from skmeta import WeightedFeatures
 from skmeta.core.losses import accuracy
-from skmeta.engine import StepProgress, early_stopping, forced_strategy, settle, train
+from skmeta.engine import (
+    StepProgress,
+    average_iterates,
+    early_stopping,
+    forced_strategy,
+    settle,
+    train,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +97,128 @@ def test_early_stopping_waits_and_keeps_the_best_state():
     assert net.history[:, "valid_score"] == pytest.approx([0.1, 0.5, 0.4, 0.5005, 0.3])
     train(best, StubSource(range(100)))
     torch.testing.assert_close(params_of(net), params_of(best), rtol=0, atol=0)
+
+
+class Script:
+    """A score that is read from a list, one entry a look, whatever was predicted."""
+
+    def __init__(self, *scores):
+        self.scores = list(scores)
+
+    def __call__(self, *_):
+        return torch.tensor(float(self.scores.pop(0)))
+
+
+class States(Callback):
+    """The parameters at the end of each epoch."""
+
+    def initialize(self):
+        self.states_ = []
+        return self
+
+    def on_epoch_end(self, net, **kwargs):
+        self.states_.append(params_of(net))
+
+
+def scripted(*scores, before=(), **settings):
+    stop = early_stopping(Script(*scores), **{"patience": 9, "tol": 0.0} | settings)
+    return make_test_net(callbacks=[*before, ("states", States()), *stop])
+
+
+def pickled(net):
+    return pickle.loads(pickle.dumps(net))
+
+
+HELD_OUT = range(200, 202)
+
+
+@pytest.mark.parametrize("between", [lambda net: net, pickled], ids=["same", "pickled"])
+@pytest.mark.parametrize("average", [[], average_iterates(0.9)], ids=["last", "average"])
+@pytest.mark.parametrize(
+    ("looks", "best"), [([1, 9, 5, 8], 1), ([1, 5, 4, 8], 3), ([9, 8, 7, 6], 0)], ids=["1st", "2nd", "0th"]
+)
+def test_the_best_state_of_all_runs_is_kept(looks, best, average, between):
+    net = scripted(*(look for look in looks for _ in HELD_OUT), before=copy.deepcopy(average))
+    train(net, StubSource(range(100)), StubSource(HELD_OUT))
+    net = between(net)
+    with torch.no_grad():  # as a user might who goes on from elsewhere
+        for p in net.module_.parameters():
+            p.add_(1.0)
+    train(net, StubSource(range(100, 200)), StubSource(HELD_OUT))
+    states = dict(net.callbacks_)["states"].states_
+    assert net.history[:, "valid_score"] == looks and len(states) == 4
+    torch.testing.assert_close(params_of(net), states[best], rtol=0, atol=0)
+
+
+def test_a_further_run_has_patience_anew_and_the_threshold_of_before():
+    net = scripted(5, 6, 5.9, 6.05, 5, 5, patience=2, tol=0.1)
+    for _ in range(2):
+        train(net, StubSource(range(1000)), StubSource(range(1)))
+    assert net.history[:, "valid_score"] == pytest.approx([5, 6, 5.9, 6.05, 5, 5])
+    torch.testing.assert_close(params_of(net), dict(net.callbacks_)["states"].states_[1], rtol=0, atol=0)
+
+
+def test_scores_of_other_episodes_are_not_compared():
+    net = scripted(9, 1, 2)
+    train(net, StubSource(range(50)), StubSource(range(1)))
+    train(net, StubSource(range(50, 150)), StubSource(range(1, 2)))
+    torch.testing.assert_close(params_of(net), dict(net.callbacks_)["states"].states_[2], rtol=0, atol=0)
+
+
+# ---- weight decay
+
+
+def with_logarithms(**kwargs):
+    """A learner with a logarithm in the backbone, in the head and of the step sizes."""
+    return make_learner(lambda: WeightedFeatures(N_FEATURES), "cosine", learn_inner_lr=True, **kwargs)
+
+
+def test_weight_decay_leaves_logarithms_alone():
+    decayed, plain = (
+        make_test_net(with_logarithms(with_meta_model=True), optimizer="sgd", optimizer__weight_decay=decay)
+        for decay in (0.5, 0.0)
+    )
+    before = params_of(plain)
+    for net in decayed, plain:
+        train(net, StubSource(range(1), class_mask=True))
+    after = params_of(plain)
+    logarithms = {"log_inner_lr", "head.log_scale", "backbone.log_weight"}
+    assert logarithms < set(before)
+    expected = {n: p if n in logarithms else p - 0.01 * 0.5 * before[n] for n, p in after.items()}
+    assert_same(params_of(decayed), expected)
+
+
+DECAYING = [
+    optimizer
+    for optimizer in vars(torch.optim).values()
+    if isinstance(optimizer, type) and "weight_decay" in signature(optimizer).parameters
+]
+
+
+@pytest.mark.parametrize("optimizer", [o for o in DECAYING if o.__name__ not in ("SparseAdam", "Muon")])
+def test_no_optimizer_decays_logarithms(optimizer):
+    net = make_test_net(with_logarithms(), optimizer=optimizer, optimizer__weight_decay=0.5)
+    decays = {id(p): g["weight_decay"] for g in net.optimizer_.param_groups for p in g["params"]}
+    named = dict(net.module_.named_parameters())
+    assert {n for n, p in named.items() if decays[id(p)] == 0} == {n for n in named if "log_" in n}
+
+
+def test_adam_stays_fused_and_in_one_group_without_weight_decay():
+    (group,) = make_test_net(with_logarithms()).optimizer_.param_groups
+    assert group["fused"]
+    groups = make_test_net(with_logarithms(), optimizer="adamw").optimizer_.param_groups
+    assert len(groups) > 1 and all(group["fused"] for group in groups)
+
+
+def test_parameter_groups_of_the_user_come_first():
+    theirs = [("head.*", {"lr": 0.5, "weight_decay": 0.2})]
+    net = make_test_net(
+        with_logarithms(), optimizer="adamw", optimizer__weight_decay=0.1, optimizer__param_groups=theirs
+    )
+    of = {id(p): (g["lr"], g["weight_decay"]) for g in net.optimizer_.param_groups for p in g["params"]}
+    named = {name: of[id(p)] for name, p in net.module_.named_parameters()}
+    assert named["head.log_scale"] == (0.5, 0.2)
+    assert named["backbone.log_weight"] == named["log_inner_lr"] == (0.01, 0.0)
 
 
 def test_progress_counts_steps_and_pickles(capsys):

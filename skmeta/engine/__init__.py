@@ -3,10 +3,12 @@
 from skmeta.engine.average import average_iterates
 from skmeta.engine.batches import EpisodeSource
 from skmeta.engine.learner import MetaLearner
-from skmeta.engine.net import OPTIMIZERS, StepProgress, clip_gradient, early_stopping, make_net, settle, train
+from skmeta.engine.net import OPTIMIZERS, StepProgress, clip_gradient, early_stopping, make_net
+from skmeta.engine.outer_loop import meta_train, settle, train
 from skmeta.engine.pickles import can_resume, packed, unpack
+from skmeta.engine.random_state import own_random_state
 from skmeta.engine.strategy import forced_strategy
-from skmeta.engine.threads import choose_threads, restored_threads
+from skmeta.engine.threads import chosen_threads
 from skmeta.engine.updates import updates_of
 
 __all__ = [
@@ -16,13 +18,14 @@ __all__ = [
     "StepProgress",
     "average_iterates",
     "can_resume",
-    "choose_threads",
+    "chosen_threads",
     "clip_gradient",
     "early_stopping",
     "forced_strategy",
     "make_net",
+    "meta_train",
+    "own_random_state",
     "packed",
-    "restored_threads",
     "settle",
     "train",
     "unpack",

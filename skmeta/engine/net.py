@@ -2,30 +2,25 @@
 
 import copy
 import warnings
+import zlib
 
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import (
-    BatchScoring,
     Callback,
     EarlyStopping,
-    EpochScoring,
     GradientNormClipping,
     LRScheduler,
     PassthroughScoring,
 )
-from skorch.helper import predefined_split
 from skorch.utils import noop
 from tqdm.auto import tqdm
 
-from skmeta.engine.batches import STEPS_PER_EPOCH, MetaBatches, SameMetaBatches
-from skmeta.engine.strategy import FORCED
+from skmeta.engine.batches import MetaBatches, SameMetaBatches
 
 # Optimizers by name, each in one kernel where there is one.
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 FUSED = "cpu", "cuda"
-# What the history holds only if tasks are held out.
-OF_VALIDATION = "valid_loss", "valid_loss_best", "valid_score", "valid_score_best"
 
 
 class SkipNonFinite(Callback):
@@ -123,6 +118,49 @@ class StepProgress(Callback):
         return {name: value for name, value in vars(self).items() if name != "bar_"}
 
 
+class KeepBest(EarlyStopping):
+    """Early stopping that goes on, in each further run, from the best score and state of those before.
+
+    Scores of other episodes cannot be compared, so where they have changed it starts anew.
+    """
+
+    remembered = "dynamic_threshold_", "best_model_weights_", "best_epoch_"
+
+    def initialize(self):
+        self.best_, self.episodes_ = {}, None
+        return super().initialize()
+
+    def on_train_begin(self, net, **kwargs):
+        super().on_train_begin(net, **kwargs)
+        vars(self).update(self.best_)
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.seen_ = 0
+
+    def on_batch_end(self, net, batch, training, **kwargs):
+        if not training:
+            inputs, target = batch
+            for tensor in inputs["query_x"], target["query_y"]:
+                self.seen_ = zlib.crc32(tensor.cpu().numpy().tobytes(), self.seen_)
+
+    def on_epoch_end(self, net, **kwargs):
+        if self.episodes_ != self.seen_:
+            super().on_train_begin(net, **kwargs)
+            self.episodes_ = self.seen_
+        super().on_epoch_end(net, **kwargs)
+
+    def on_train_end(self, net, **kwargs):
+        super().on_train_end(net, **kwargs)
+        self.best_ = {name: getattr(self, name) for name in self.remembered}
+
+    def __getstate__(self):
+        # The net moves what it knows of between devices, this we move.
+        best = dict(self.best_)
+        if best.get("best_model_weights_"):
+            best["best_model_weights_"] = {n: t.cpu() for n, t in best["best_model_weights_"].items()}
+        return super().__getstate__() | {"best_": best}
+
+
 def clip_gradient(norm):
     """Callbacks that scale an outer gradient down to ``norm``."""
     return [("clip_gradient", GradientNormClipping(norm))]
@@ -130,7 +168,7 @@ def clip_gradient(norm):
 
 def early_stopping(score, patience, tol):
     """Callbacks that stop ``patience`` epochs after the best validation score, and keep that state."""
-    stop = EarlyStopping(
+    stop = KeepBest(
         "valid_score",
         patience=patience,
         threshold=tol,
@@ -151,10 +189,15 @@ def make_net(learner, *, optimizer, outer_lr, callbacks, device, meta_batch_size
     theirs = "optimizer__foreach" in kwargs or "optimizer__differentiable" in kwargs
     if optimizer in OPTIMIZERS and torch.device(device).type in FUSED and not theirs:
         kwargs = {"optimizer__fused": True} | kwargs
+    optimizer = OPTIMIZERS.get(optimizer, optimizer)
+    if _decays(optimizer, outer_lr, kwargs):
+        # A parameter is in the first group that fits, which may be one of the user's.
+        groups = [*kwargs.get("optimizer__param_groups", ()), *_undecayed(learner)]
+        kwargs = kwargs | {"optimizer__param_groups": groups}
     net = NeuralNet(
         learner,
         criterion=learner.objective,
-        optimizer=OPTIMIZERS.get(optimizer, optimizer),
+        optimizer=optimizer,
         lr=outer_lr,
         batch_size=meta_batch_size,
         iterator_train=MetaBatches,
@@ -178,86 +221,15 @@ def make_net(learner, *, optimizer, outer_lr, callbacks, device, meta_batch_size
     return net
 
 
-def train(net, source, validation=None):
-    """Run the outer steps of ``source``; Ctrl-C ends them early and keeps what was learned."""
-    _check_callbacks(net, validation)
-    net.set_params(train_split=None if validation is None else predefined_split(validation))
-    steps_per_epoch = net.get_params_for("iterator_train").get("steps_per_epoch", STEPS_PER_EPOCH)
-    try:
-        net.partial_fit(source, y=None, epochs=-(-len(source.steps) // steps_per_epoch))
-    finally:
-        net.set_params(train_split=None)  # the validation rows need not live as long as the net
+def _decays(optimizer, lr, kwargs):
+    """Whether the optimizer draws weights to zero, by itself or because it is asked to."""
+    theirs = {name.removeprefix("optimizer__"): v for name, v in kwargs.items() if name[:11] == "optimizer__"}
+    theirs = {name: value for name, value in theirs.items() if not name.startswith("param_groups")}
+    tried = optimizer([torch.zeros(1, requires_grad=True)], **{"lr": lr} | theirs)
+    return bool(tried.defaults.get("weight_decay"))
 
 
-def _check_callbacks(net, validation):
-    """Raise ValueError for a callback of skorch that needs what there is not."""
-    for name, callback in net.callbacks_:
-        monitor = getattr(callback, "monitor", None)
-        if validation is None and monitor in OF_VALIDATION:
-            raise ValueError(
-                f"The callback {name!r} monitors {monitor!r}, which needs tasks for meta-validation. "
-                "Set early_stopping=True to hold some out."
-            )
-        if type(callback) not in (EpochScoring, BatchScoring):
-            continue
-        if not callable(callback.scoring):
-            raise ValueError(
-                f"The callback {name!r} has scoring={callback.scoring!r}, but it must be a callable "
-                "(net, X, y), since its data are episodes. With early_stopping=True the history has "
-                "their mean score as 'valid_score'."
-            )
-        if validation is None and not callback.on_train:
-            raise ValueError(
-                f"The callback {name!r} scores tasks of meta-validation. Set early_stopping=True to hold "
-                "some out, or its on_train=True."
-            )
-
-
-def settle(net, batch):
-    """Try an outer step on two tasks, and take the next best way where torch cannot take this one.
-
-    An operation without a second derivative needs ``meta_gradient="first_order"``, which is told, since
-    results depend on it. One that ``vmap`` cannot batch is run in a loop over tasks.
-    """
-    learner = net.module_
-    inputs, target = ({name: t[:2] for name, t in part.items()} for part in batch)
-    if learner.meta_gradient == "second_order":
-        _settle_order(learner, inputs)
-    _settle_strategy(net, inputs, target)
-    learner.zero_grad(set_to_none=True)
-
-
-def _settle_order(learner, inputs):
-    # Plain autograd, since torch.func drops the second derivative of some operations silently.
-    support = [
-        inputs[name][0]
-        for name in ("support_x", "support_y", "support_weight", "class_mask")
-        if name in inputs
-    ]
-    start = {name: p.detach().requires_grad_() for name, p in learner.start(*support).items()}
-    changing = {name: start[name] for name in learner.adapted}
-    loss, _ = learner.support_loss(start, *support)(changing)
-    try:
-        grads = torch.autograd.grad(loss, list(changing.values()), create_graph=True, allow_unused=True)
-        sum(g.square().sum() for g in grads if g is not None).backward()
-    except RuntimeError as error:
-        if "derivative for" not in str(error) and "once_differentiable" not in str(error):
-            raise
-        reason = str(error).strip().splitlines()[0].rstrip(".")
-        warnings.warn(f"{reason}: falling back to meta_gradient='first_order'.", stacklevel=4)
-        learner.meta_gradient = "first_order"
-
-
-def _settle_strategy(net, inputs, target):
-    learner = net.module_
-    may_choose = FORCED.get() is None and learner.chosen_strategy() == "vmap"
-    try:
-        with warnings.catch_warnings():
-            if may_choose:  # torch warns where vmap would loop itself
-                warnings.filterwarnings("error", "There is a performance drop", UserWarning)
-            net.criterion_(learner(**inputs), target).backward()
-    except (RuntimeError, UserWarning):
-        if not may_choose:
-            raise
-        learner.vmap_works = False
-        net.criterion_(learner(**inputs), target).backward()  # raises what vmap was not to blame for
+def _undecayed(learner):
+    """Parameter groups of the logarithms, since zero is no modest value of theirs, but a scale of one."""
+    names = [name for name, _ in learner.named_parameters() if name.rpartition(".")[2].startswith("log_")]
+    return [(name, {"weight_decay": 0.0}) for name in names]

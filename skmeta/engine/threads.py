@@ -4,6 +4,7 @@ The number follows from settings alone. To try which is faster would make result
 sums that are divided among threads differ in their last bits; and a run that is resumed must go on alike.
 """
 
+import threading
 from contextlib import contextmanager
 
 import torch
@@ -14,23 +15,45 @@ import torch
 FOR_A_THREAD = 524_288
 
 
+class _Lent:
+    """torch's number of threads as it was before the first of the fits that run now, and their count."""
+
+    lock, n_fits, number = threading.Lock(), 0, None
+
+
+# What the fit around this one, in the same thread, has chosen.
+_around = threading.local()
+
+
 @contextmanager
-def restored_threads():
-    """torch's number of threads afterwards as it was before."""
-    n_threads = torch.get_num_threads()
+def chosen_threads(learner, n_rows):
+    """torch's number of threads as a fit on meta-batches of ``n_rows`` needs it, and afterwards as before.
+
+    torch keeps a number for each thread, and the last one that was set is that of threads to come. So where
+    fits overlap, all of them choose from the number before the first, and go back to it.
+    """
+    with _Lent.lock:
+        if not _Lent.n_fits:
+            _Lent.number = torch.get_num_threads()
+        _Lent.n_fits += 1
+    outer = getattr(_around, "number", None)
     try:
+        _around.number = threads_for(learner, n_rows, _Lent.number)
+        torch.set_num_threads(_around.number)
         yield
     finally:
-        torch.set_num_threads(n_threads)
+        with _Lent.lock:
+            _Lent.n_fits -= 1
+            torch.set_num_threads(outer or _Lent.number)
+        _around.number = outer
 
 
-def choose_threads(learner, n_rows):
-    """Set torch's number of threads to what the ``n_rows`` of a meta-batch are work for, but to no more.
+def threads_for(learner, n_rows, most):
+    """How many threads, of no more than ``most``, the ``n_rows`` of a meta-batch are work for.
 
     On a CPU, and where all tasks are computed together; in a loop, the threads share each task.
     """
     if learner.log_inner_lr.device.type != "cpu" or learner.chosen_strategy() == "loop":
-        return
+        return most
     width = max((p.shape[0] for p in learner.backbone.parameters() if p.ndim), default=1)
-    wanted = round(n_rows * width / FOR_A_THREAD)
-    torch.set_num_threads(max(1, min(torch.get_num_threads(), wanted)))
+    return max(1, min(most, round(n_rows * width / FOR_A_THREAD)))

@@ -9,7 +9,7 @@ from sklearn.base import is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
-from skmeta.engine import can_resume, choose_threads, packed, restored_threads, settle, train, unpack
+from skmeta.engine import can_resume, meta_train, own_random_state, packed, unpack
 from skmeta.estimators.defaults import HasParameters
 from skmeta.estimators.inference import (
     Network,
@@ -18,22 +18,20 @@ from skmeta.estimators.inference import (
     outputs_of_rows,
     outputs_of_tasks,
 )
-from skmeta.estimators.params import check_params
+from skmeta.estimators.params import check_params, is_same
 from skmeta.estimators.training import (
     SCORED_SHOTS,
     choose_device,
     copy_net,
     make_network,
     make_sources,
-    own_random_state,
     split_rows,
 )
 from skmeta.tasks.rows import check_rows, describe, is_task_list, read_tasks
 from skmeta.tasks.scored import draw_scored
 
-# Parameters that a warm start obeys or need not; and types of the others that are compared by value.
+# Parameters that a warm start obeys or need not.
 MAY_CHANGE = "max_iter", "adapt_steps", "warm_start", "verbose", "random_state"
-SIMPLE = bool, int, float, str, tuple, list
 # What max_iter="auto" means. One task alone has nothing to share with others.
 STEPS_FOR_TASKS = 600
 STEPS_FOR_ONE_TASK = 20
@@ -114,19 +112,16 @@ class MetaEstimator(HasParameters):
         plan.learn(training_rows)
         first = self.n_iter_ if resume else 0
         device = self.device_ if resume else choose_device(self.device)
-        with own_random_state(seed + first, device):
-            if resume:
-                network = self._network()._replace(net=copy_net(self.net_, self.callbacks))
-            else:
+        if resume:
+            network = self._network()._replace(net=copy_net(self.net_, self.callbacks))
+        else:
+            with own_random_state(seed, device):
                 network = make_network(self, tasks, training_rows, plan, device)
-            steps = range(first, first + self._n_steps(plan))
-            training, validation = make_sources(
-                self, network, tasks, plan, training_rows, validation_rows, seed, steps
-            )
-            with restored_threads():
-                settle(network.net, training.meta_batch(first, self.meta_batch_size))
-                choose_threads(network.net.module_, self.meta_batch_size * training.sampler.n_rows)
-                train(network.net, training, validation)
+        steps = range(first, first + self._n_steps(plan))
+        training, validation = make_sources(
+            self, network, tasks, plan, training_rows, validation_rows, seed, steps
+        )
+        meta_train(network.net, training, validation, seed + first)
         network.net.module_.eval()
         self._keep(probe, network, plan, seed, tasks)
         return self
@@ -303,8 +298,7 @@ class MetaEstimator(HasParameters):
             )
         for name, value in self.get_params(deep=False).items():
             before = self._fitted_params.get(name)
-            same = value is before or (isinstance(value, SIMPLE) and value == before)
-            if name not in MAY_CHANGE and not same:
+            if name not in MAY_CHANGE and not is_same(value, before):
                 raise ValueError(
                     f"With warm_start, {name} must stay as it was, {before!r}; got {value!r}. "
                     f"Only {', '.join(MAY_CHANGE)} may change."

@@ -1,6 +1,8 @@
 """What the estimators' parameters may be: one table, one check."""
 
+import dataclasses
 import difflib
+import functools
 from numbers import Integral, Real
 
 import numpy as np
@@ -127,3 +129,26 @@ def check_names(estimator, params, known, error):
         else:
             hint = f"Beside its own, it takes {SKORCH_PREFIXES}."
         raise error(f"{type(estimator).__name__} has no parameter {name!r}, set to {value!r}. {hint}")
+
+
+def is_same(a, b):
+    """Whether two values of a parameter are the same, or equal in all that they hold."""
+    if a is b:
+        return True
+    if type(a) is type(b):
+        if isinstance(a, (tuple, list)):
+            return len(a) == len(b) and all(map(is_same, a, b))
+        if isinstance(a, dict):
+            return a.keys() == b.keys() and all(is_same(value, b[key]) for key, value in a.items())
+        if dataclasses.is_dataclass(a):
+            return all(is_same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
+        if isinstance(a, torch.Tensor):
+            return a.dtype == b.dtype and torch.equal(a, b)
+        if isinstance(a, functools.partial):
+            return is_same((a.func, a.args, a.keywords), (b.func, b.args, b.keywords))
+    try:
+        if any(hasattr(value, "__array__") for value in (a, b)):
+            return np.array_equal(a, b)
+        return bool(a == b)
+    except Exception:  # whatever a comparison of the user's own raises
+        return False

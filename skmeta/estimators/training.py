@@ -1,7 +1,6 @@
 """From an estimator's parameters to the engine: the network, the net around it, the episodes."""
 
 import copy
-from contextlib import contextmanager
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -36,18 +35,6 @@ def choose_device(device):
         raise ValueError(
             f"device must be 'auto' or a torch device of this machine. Got {device!r} instead: {error}"
         ) from error
-
-
-@contextmanager
-def own_random_state(seed, device):
-    """torch's generators of the CPU and the device seeded inside, and afterwards as they were."""
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(cuda):
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
 
 
 def copy_net(net, callbacks):
