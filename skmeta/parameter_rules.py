@@ -3,6 +3,8 @@
 from numbers import Integral, Real
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Number(NamedTuple):
     """An integer or a real in an interval; ``low`` is allowed only if ``closed``."""
@@ -56,7 +58,23 @@ NONE = Options((None,))
 
 
 def check_value(owner, name, value, allowed):
-    """Raise ValueError if none of the rules ``allowed`` allows ``value`` for ``owner``'s parameter."""
-    if not any(rule.allows(value) for rule in allowed):
+    """``plain(value)``, or ValueError if no rule of ``allowed`` allows it for a parameter of ``owner``."""
+    read = plain(value)
+    if not any(rule.allows(read) for rule in allowed):
         words = " or ".join(str(rule) for rule in allowed)
         raise ValueError(f"The {name!r} parameter of {owner} must be {words}. Got {value!r} instead.")
+    return read
+
+
+def plain(value):
+    """Python's own number or flag for one of NumPy's, also inside a tuple or list; else the value itself.
+
+    ``np.uint8(200) + np.uint8(100)`` is 44, and torch's generators take no ``np.int64``.
+    """
+    if type(value) in (tuple, list):
+        return type(value)(map(plain, value))
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, np.floating):  # item() of a long double is one again
+        return float(value)
+    return value.item() if isinstance(value, np.integer | np.bool_) else value

@@ -1,10 +1,12 @@
 """The accuracy benchmark keeps what it computed, and its meta-test tasks to itself."""
 
 import ast
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 import torch
@@ -14,7 +16,7 @@ from sklearn.base import clone, is_classifier
 from benchmarks.accuracy import __main__, data, meta_test, report, run, versions
 from benchmarks.accuracy.baselines import BASELINES
 from benchmarks.accuracy.clock import Clock, OutOfTime
-from benchmarks.accuracy.data import text, votes
+from benchmarks.accuracy.data import parkinsons, text, votes, wisdm
 from benchmarks.accuracy.results import best_of, is_met, results_of
 from benchmarks.accuracy.run import methods_of, trial
 from benchmarks.accuracy.store import Store
@@ -38,6 +40,9 @@ LOCAL = next(b for b in BASELINES if b.name == "local logistic regression")
 METHODS = [*methods_of(TINY)[:1], LOCAL]
 ROWS = {"features": "rows"}
 CODE = METHODS[0].code_of(ROWS)
+
+
+READ = data._read
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +164,7 @@ def test_the_meta_model_is_code_of_taml_alone():
     assert tmaml.code_of(ROWS) == CODE != taml.code_of(ROWS)
     assert versions.META_MODELS not in versions.LEARNERS
     users = {learner.name for learner in versions.LEARNERS if uses(learner, "BasisMetaModel")}
-    assert users == {"_taml.py", "learner.py", "updates.py"}  # the engine's two ask whether there is one
+    assert users == {"taml.py", "learner.py", "updates.py"}  # the engine's two ask whether there is one
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
@@ -224,12 +229,58 @@ def test_only_one_module_can_open_the_meta_test_tasks():
     assert users["_read"] == {"data/__init__.py", "data/omniglot.py"}  # omniglot's reads one subset
 
 
-def test_development_does_not_hold_the_meta_test_tasks():
-    seen = data.development("scanners", 1, "rows")
-    sealed = data.sealed_tasks("scanners", 1, "rows")
-    assert seen._fields == ("train", "validation")
-    rows = [X for tasks in seen for X, _ in tasks]
-    assert not any(np.shares_memory(X, other) for X in rows for other, _ in sealed)
+@pytest.fixture
+def real_data(monkeypatch):
+    """The readers read the real files; a test skips for a data set whose files are not there."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    monkeypatch.setenv("SKMETA_DATA", os.environ.get("SKMETA_DATA", str(default)))
+    monkeypatch.setattr(data, "_read", READ)
+
+    def parts(name, split, features):
+        if data.missing_files(name):
+            pytest.skip(f"needs {data.missing_files(name)} in SKMETA_DATA")
+        return *data.development(name, split, features), data.sealed_tasks(name, split, features)
+
+    return parts
+
+
+# Who each row is of, and what tells the rows of one from those of another.
+OWNERS = {
+    "wisdm": (wisdm.FILES[0], "user", "class"),
+    "parkinsons-motor": (parkinsons.FILES[0], "subject#", "motor_UPDRS"),
+    "parkinsons-total": (parkinsons.FILES[0], "subject#", "total_UPDRS"),
+}
+SPLITS = sorted({(s.data, split) for s in STUDIES for split in s.splits if s.data in OWNERS})
+
+
+@pytest.mark.parametrize(("name", "split"), SPLITS)
+def test_development_holds_no_user_and_no_patient_of_meta_test(name, split, real_data):
+    parts = real_data(name, split, "rows")
+    file, owner, label = OWNERS[name]
+    labels = [(who, rows[label].to_numpy()) for who, rows in pd.read_csv(data.folder() / file).groupby(owner)]
+    owners = [[[who for who, its in labels if np.array_equal(its, y)] for _, y in tasks] for tasks in parts]
+    assert all(len(found) == 1 for tasks in owners for found in tasks)  # nobody else's
+    train, validation, test = ({found[0] for found in tasks} for tasks in owners)
+    assert [len(train), len(validation), len(test)] == [len(tasks) for tasks in parts]
+    assert not train & test and not validation & test and not train & validation
+
+
+@pytest.mark.parametrize("name", ["clinc", "banking"])
+def test_development_holds_no_intent_of_meta_test(name, real_data):
+    for split in range(1, 6):
+        train, validation, test = (set(y) for ((_, y),) in real_data(name, split, "words"))
+        assert train and validation and test
+        assert not train & test and not validation & test and not train & validation
+
+
+def test_development_holds_no_digit_of_meta_test(real_data):
+    """No image of a new scanner, whatever another scanner made of it, and no new scanner."""
+    parts = real_data("scanners", 1, "rows")
+    made = make_scanners(random_state=0)
+    images = [np.unique(np.concatenate(rows)) for rows in (made.train_rows, made.test_rows)]
+    assert np.intersect1d(*images).size == 0
+    for tasks, its in zip(parts, (made.train[15:], made.train[:15], made.test), strict=True):
+        assert all(np.array_equal(X, other) for (X, _), (other, _) in zip(tasks, its, strict=True))
 
 
 def test_choosing_does_not_open_the_meta_test_tasks(store, monkeypatch):

@@ -32,7 +32,7 @@ ROOMS = {
 ROOM = {f"{wing}.{name}": i for wing, rows in ROOMS.items() for i, row in enumerate(rows) for name in row}
 
 # What may be used beside the standard library; skorch is for the engine alone.
-THIRD_PARTY = {"parameter_rules": set(), "core": {"torch"}}
+THIRD_PARTY = {"parameter_rules": {"numpy"}, "core": {"torch"}}
 ONLY_IN = {"skorch": "engine", "tqdm": "engine"}
 
 

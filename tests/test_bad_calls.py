@@ -210,7 +210,7 @@ BAD = [
         lambda m: m.fit([(np.zeros((4, 1, 8, 8)), SQUARE), (np.zeros((4, 1, 9, 8)), SQUARE)]), ValueError,
         "task 1 has rows of shape (1, 9, 8)", "the tasks before it (1, 8, 8)."),
     Bad("fit: more axes without a module", CLS, lambda m: m.fit(np.zeros((6, 4, 5)), [0, 1] * 3), ValueError,
-        "Without a module, X must have 2 axes", "got rows of shape (4, 5). Pass module=skmeta.Conv4"),
+        "Without a module, X must have 2 axes", "rows of shape (4, 5). Flatten them"),
     Bad("fit: more axes for a warm start", ("warm",), lambda m: m.fit(IMAGES), ValueError,
         "task 0: X", "expecting 3 features"),
     Bad("fit: a row for rows", ALL, fit_with((X[0], Y[:3])), ValueError, "task 3", "got 1D array"),

@@ -9,6 +9,7 @@ from made_checks import run_checks
 from made_tasks import QUICK, contents, flatten, make_lines, make_tasks, split
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.frozen import FrozenEstimator
@@ -27,6 +28,7 @@ from skmeta import (
     TMAMLClassifier,
     TMAMLRegressor,
     adapt,
+    evaluate,
     few_shot_scorer,
 )
 
@@ -365,6 +367,102 @@ def test_classes_that_the_support_set_lacks_are_never_answered(prior):
     expected = p[:, [0, 2]] / p[:, [0, 2]].sum(1, keepdims=True)
     np.testing.assert_allclose(model.predict_proba(X_Q), expected, rtol=1e-9)
     np.testing.assert_array_equal(model.predict(X_Q), model.classes_[expected.argmax(1)])
+
+
+# ---- tools that number the classes
+
+NUMBERS = np.searchsorted(["a", "b", "c"], Y_S)
+
+
+@pytest.mark.parametrize("form", [np.array, np.uint8, list, pd.Series], ids=lambda form: form.__name__)
+@each_holder
+def test_numbers_are_those_of_the_classes_of_the_prior(hold, form, prior):
+    model = FewShotClassifier(hold(prior)).fit(X_S, form(NUMBERS))
+    letters = FewShotClassifier(hold(prior)).fit(X_S, Y_S)
+    assert model.classes_.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(model.predict_proba(X_Q), letters.predict_proba(X_Q))
+    np.testing.assert_array_equal(np.array(["a", "b", "c"])[model.predict(X_Q)], letters.predict(X_Q))
+
+
+def test_numbers_that_lack_the_last_are_told(prior):
+    two, last = NUMBERS < 2, NUMBERS > 0
+    with pytest.warns(
+        UserWarning, match=r"numbers up to 1.*taken for \['a', 'b'\], but may.*label_space"
+    ) as told:
+        model = FewShotClassifier(prior).fit(X_S[two], NUMBERS[two])
+    assert len(told) == 1 and model.classes_.tolist() == [0, 1]
+    expected = FewShotClassifier(prior).fit(X_S[two], Y_S[two]).predict_proba(X_Q)
+    np.testing.assert_array_equal(model.predict_proba(X_Q), expected)
+    model.fit(X_S[last], NUMBERS[last])  # the last class is there: of three they were numbered
+    expected = FewShotClassifier(prior).fit(X_S[last], Y_S[last]).predict_proba(X_Q)
+    np.testing.assert_array_equal(model.predict_proba(X_Q), expected)
+
+
+@each_holder
+def test_an_evaluation_reads_numbers_as_a_fit_does(hold, prior):
+    few = FewShotClassifier(hold(prior))
+    numbered = [(X, np.searchsorted(["a", "b", "c"], y)) for X, y in ABC]
+    settings = {"n_episodes": 12, "n_shot": 2, "n_query": 8, "metric": "accuracy"}
+    a, b = (evaluate(few, tasks, **settings).scores for tasks in (numbered, ABC))
+    np.testing.assert_array_equal(a, b)
+    assert b.mean() > 0.3
+    np.testing.assert_array_equal(
+        evaluate(few, numbered, **settings | {"metric": "neg_log_loss"}).scores,
+        evaluate(few, ABC, **settings | {"metric": "neg_log_loss"}).scores,
+    )
+
+
+@pytest.mark.parametrize("labels", [(0, 1, 2), (10, 20, 30), ("0", "1", "2")], ids=str)
+def test_labels_of_the_prior_that_are_numbers_themselves(labels):
+    """What the prior knows is taken as it is; other numbers are those of its classes."""
+    labels = np.array(labels)
+    prior = TMAMLClassifier(**QUICK).fit([(X, labels[np.searchsorted(["a", "b", "c"], y)]) for X, y in ABC])
+    known = FewShotClassifier(prior).fit(X_S, labels[NUMBERS])
+    assert known.classes_.tolist() == labels.tolist()
+    numbered = FewShotClassifier(prior).fit(X_S, NUMBERS)
+    assert numbered.classes_.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(numbered.predict_proba(X_Q), known.predict_proba(X_Q))
+    two = NUMBERS < 2
+    known.fit(X_S[two], labels[NUMBERS][two])  # without a warning
+    assert known.classes_.tolist() == labels[:2].tolist()
+
+
+@pytest.mark.parametrize(
+    "wrong", [NUMBERS - 1, NUMBERS + 1, NUMBERS.astype(float)], ids=["low", "high", "float"]
+)
+def test_what_cannot_number_the_classes_is_an_error(wrong, prior):
+    with pytest.raises(ValueError, match="labels that no task of fit had"):
+        FewShotClassifier(prior).fit(X_S, wrong)
+    mixed = TMAMLClassifier(**QUICK).fit([(X, np.searchsorted(["", "a", "b", "c"], y)) for X, y in ABC])
+    with pytest.raises(ValueError, match=r"labels that no task of fit had: \[0\]"):
+        FewShotClassifier(mixed).fit(X_S, NUMBERS)  # a label or a number: 1 and 2 may be either
+
+
+def test_a_prior_of_labels_of_each_tasks_own_takes_any_numbers():
+    prior = TMAMLClassifier(label_space="per_task", **QUICK).fit(ABC)
+    two = NUMBERS < 2
+    assert FewShotClassifier(prior).fit(X_S[two], NUMBERS[two]).classes_.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "ensemble",
+    [
+        lambda few: VotingClassifier([("few", few), ("local", LogisticRegression())], voting="soft"),
+        lambda few: StackingClassifier([("few", few), ("local", LogisticRegression())], cv=2),
+        lambda few: BaggingClassifier(few, 3, random_state=0),
+    ],
+    ids=["voting", "stacking", "bagging"],
+)
+def test_an_ensemble_answers_with_the_labels_that_it_was_given(ensemble, prior):
+    """Its parts, which see numbers, are those of the letters."""
+    model = ensemble(FewShotClassifier(prior)).fit(X_S, Y_S)
+    assert set(model.predict(X_Q)) <= {"a", "b", "c"} == set(model.classes_)
+    parts = [part for part in model.estimators_ if isinstance(part, FewShotClassifier)]
+    samples = getattr(model, "estimators_samples_", [np.arange(len(Y_S))])
+    for part, rows in zip(parts, samples, strict=True):
+        assert part.classes_.tolist() == [0, 1, 2]
+        letters = FewShotClassifier(prior).fit(X_S[rows], Y_S[rows])
+        np.testing.assert_array_equal(part.predict_proba(X_Q), letters.predict_proba(X_Q))
 
 
 def test_a_class_that_the_prior_does_not_know(prior):

@@ -1,13 +1,17 @@
 """PerTask: one transformer for all tasks, whatever holds their rows."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 from made_tasks import QUICK, make_lines, make_tasks, split
 from scipy import sparse
+from sklearn import config_context
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import make_column_transformer
-from sklearn.decomposition import PCA
+from sklearn.decomposition import PCA, IncrementalPCA
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.feature_selection import SelectKBest
@@ -90,15 +94,66 @@ def test_frames_keep_the_names_of_their_columns(frame):
         per_task.transform([(frames[0][0][NAMES[::-1]], LABELS[:24])])
 
 
+class Plain(BaseEstimator):
+    """Transforms nothing, and knows no containers."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def transform(self, X):
+        return X
+
+
+def lazily(tasks):
+    return TaskList(tasks.__getitem__, range(len(tasks)))
+
+
+def pickled(model):
+    return pickle.loads(pickle.dumps(model))
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_set_output_chooses_what_holds_the_transformed_rows(library):
+@pytest.mark.parametrize("form", [list, lazily])
+@pytest.mark.parametrize("transformer", [None, RobustScaler()], ids=["default", "given"])
+def test_set_output_chooses_what_holds_the_transformed_rows(transformer, form, library):
     kind = {"pandas": pd.DataFrame, "polars": pl.DataFrame}[library]
     frames = [(kind(dict(zip(NAMES, X.T, strict=True))), y) for X, y in TASKS]
-    before = PerTask(RobustScaler()).set_output(transform=library).fit(frames).transform(frames)
-    after = PerTask(RobustScaler()).fit(frames).set_output(transform=library).transform(frames)
-    for tasks in before, after:
-        assert all(isinstance(X, kind) and list(X.columns) == NAMES for X, _ in tasks)
-        assert_same_tasks(tasks, by_hand(RobustScaler()))
+    frames = form(frames)
+    settings = {"transform": library}
+    transformed = {
+        "before fit": PerTask(transformer).set_output(**settings).fit(frames).transform(frames),
+        "after fit": PerTask(transformer).fit(frames).set_output(**settings).transform(frames),
+        "cloned": clone(PerTask(transformer).set_output(**settings)).fit(frames).transform(frames),
+        "pickled": pickled(PerTask(transformer).set_output(**settings)).fit(frames).transform(frames),
+        "None is no change": PerTask(transformer)
+        .set_output(**settings)
+        .set_output(transform=None)
+        .fit(frames)
+        .transform(frames),
+        "set before": PerTask(PCA(2))
+        .set_output(**settings)
+        .set_params(transformer=transformer)
+        .fit(frames)
+        .transform(frames),
+        "in a pipeline": make_pipeline(PerTask(transformer)).set_output(**settings).fit_transform(frames),
+    }
+    for how, tasks in transformed.items():
+        assert isinstance(tasks, type(frames)), how
+        assert all(isinstance(X, kind) and list(X.columns) == NAMES for X, _ in tasks), how
+        assert_same_tasks(tasks, by_hand(StandardScaler() if transformer is None else clone(transformer)))
+    assert transformer is None or not isinstance(clone(transformer).fit_transform(frames[0][0]), kind)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_the_container_can_be_set_for_all_of_scikit_learn(library):
+    kind = {"pandas": pd.DataFrame, "polars": pl.DataFrame}[library]
+    with config_context(transform_output=library):
+        assert all(isinstance(X, kind) for X, _ in PerTask().fit_transform(TASKS))
+
+
+def test_a_transformer_that_has_no_container_to_set_is_told():
+    with pytest.raises(ValueError, match=r"'transformer' parameter of PerTask, Plain\(\), has no set_output"):
+        PerTask(Plain()).set_output(transform="pandas")
 
 
 def test_columns_of_several_kinds():
@@ -186,9 +241,37 @@ def test_a_task_list_stays_one_and_is_loaded_as_it_is_used(make):
     assert_same_tasks(list(transformed), by_hand(make()))
 
 
-def test_a_pipeline_of_a_task_list_is_that_of_a_list():
-    pipe = make_pipeline(PerTask(RobustScaler()), TMAMLClassifier(**QUICK))
-    lazy = adapt(pipe.fit(TaskList(TASKS.__getitem__, range(6))), *TASKS[0]).predict_proba(ROWS)
+TRANSFORMERS = [
+    StandardScaler(),
+    MinMaxScaler(),
+    MaxAbsScaler(),
+    RobustScaler(),
+    PCA(2),
+    IncrementalPCA(2),
+    SelectKBest(k=2),
+]
+
+
+@pytest.mark.parametrize("tasks", [TASKS, GIVEN], ids=["pairs", "with a query set"])
+@pytest.mark.parametrize("transformer", TRANSFORMERS, ids=lambda t: type(t).__name__)
+def test_a_task_list_gives_what_the_list_gives(transformer, tasks):
+    """To the last bit: what the transformer learned, and what becomes of the tasks."""
+    many = [(X / 3, y) for X, y in TASKS]  # whose means are no short binary fractions
+    tasks = tasks if tasks is GIVEN else many
+    a, b = (PerTask(transformer).fit(form(tasks)) for form in (list, lazily))
+    learned = {name for name in vars(a.transformer_) if name.endswith("_")}
+    assert learned
+    for name in learned:
+        np.testing.assert_array_equal(getattr(a.transformer_, name), getattr(b.transformer_, name))
+    for task, other in zip(a.transform(tasks), b.transform(lazily(tasks)), strict=True):
+        for part, its in zip(task, other, strict=True):
+            np.testing.assert_array_equal(part, its)
+
+
+@pytest.mark.parametrize("transformer", [None, RobustScaler()], ids=["default", "given"])
+def test_a_pipeline_of_a_task_list_is_that_of_a_list(transformer):
+    pipe = make_pipeline(PerTask(transformer), TMAMLClassifier(**QUICK))
+    lazy = adapt(pipe.fit(lazily(TASKS)), *TASKS[0]).predict_proba(ROWS)
     np.testing.assert_array_equal(adapt(pipe.fit(TASKS), *TASKS[0]).predict_proba(ROWS), lazy)
 
 

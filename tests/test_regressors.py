@@ -22,6 +22,7 @@ from scipy import sparse
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import mean_squared_error, r2_score
 from sklearn.neural_network import MLPRegressor
+from skorch.callbacks import Callback
 
 from skmeta import TAMLRegressor, TMAMLRegressor
 from skmeta.engine import forced_strategy
@@ -180,6 +181,68 @@ def test_constant_and_large_features(regressor):
     plain, reg = regressor(**QUICK).fit(TASKS), regressor(**QUICK).fit(large)
     expected = plain.adapt(*TASKS[1]).predict(X)
     assert_close(reg.adapt(*large[1]).predict(large[0][0]), expected, 0.02)
+
+
+# ---- bounds
+
+
+@each_regressor
+def test_a_feature_counts_up_to_ten_deviations_from_its_mean(regressor):
+    rows = np.concatenate([X for X, _ in TASKS]).astype(float)
+    mean, deviation = rows.mean(0), rows.std(0)
+    reg = regressor(**QUICK).fit(TASKS).adapt(X, Y)
+    for sign in np.eye(3)[[0, 1, 2]] * 2 - 1, -np.eye(3), np.ones((1, 3)):
+        less, ten, far = (reg.predict(mean + sign * n * deviation) for n in (9, 10, 1000))
+        np.testing.assert_allclose(far, ten, rtol=1e-5, atol=1e-5 * np.std(Y))
+        assert (np.abs(less - ten) > 1e-3 * np.std(Y)).all()
+
+
+class Gradients(Callback):
+    """Keeps the Euclidean norm of the gradient of each outer step."""
+
+    def __init__(self):
+        self.norms = []
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        grads = [p.grad.flatten() for _, p in named_parameters if p.grad is not None]
+        self.norms.append(float(torch.cat(grads).norm()))
+
+
+@each_regressor
+def test_outer_gradients_are_clipped_to_a_norm_of_one(regressor):
+    seen = Gradients()
+    tasks = [(X, y + 100 * (X[:, 0] > 1)) for X, y in TASKS]
+    regressor(**QUICK | {"max_iter": 10}, inner_lr=0.5, callbacks=[seen]).fit(tasks)
+    assert len(seen.norms) == 10
+    assert max(seen.norms) == pytest.approx(1, rel=1e-4)
+
+
+def steep(n_features=50):
+    """A task whose rows all lie ten deviations out, on one of two sides, and of which the side tells all."""
+    side = np.where(np.arange(20) % 2, 1.0, -1.0)
+    return side[:, None] * np.full((1, n_features), 1e3), side
+
+
+def test_inner_gradients_are_bounded_by_a_norm_of_thirty():
+    """A gradient of 2 * 10 * 50 ** (1 / 2) is drawn in; the step is that much of the step size."""
+    tasks, settings = make_curves(n_features=50), QUICK | {"hidden_layer_sizes": ()}
+    one_step = {"inner_lr": 0.125, "learn_inner_lr": False, "adapt_steps": 1}
+    reg = TMAMLRegressor(**settings, **one_step).fit(tasks)
+
+    def length(task):
+        before, after = reg.meta_params_, reg.adapt(*task).adapted_params_
+        step = torch.cat([(after[name] - p).flatten() for name, p in before.items() if name in after])
+        return float(step.norm()) / 0.125
+
+    assert length(steep()) == pytest.approx(30, rel=1e-4)
+    assert all(length(task) < 29 for task in tasks)
+
+
+def test_inner_gradients_of_taml_are_bounded_alike():
+    settings = QUICK | {"hidden_layer_sizes": (), "inner_steps": 1}
+    reg = TAMLRegressor(**settings, inner_lr=0.125, learn_inner_lr=False).fit(make_curves(n_features=50))
+    norms = reg.adapt(*steep()).updates_["gradient"]
+    assert np.linalg.norm(norms, axis=-1) / 0.125 == pytest.approx(30, rel=1e-4)
 
 
 # ---- other implementations

@@ -15,23 +15,24 @@ SKMETA = Path(skmeta.__file__).parent
 SCORING = [
     SKMETA / file
     for file in (
-        "episodes.py",
-        "estimators/_episodes.py",
-        "model_selection/_episodes.py",
-        "model_selection/_evaluate.py",
-        "model_selection/_metrics.py",
+        "tasks/episodes.py",
+        "tasks/split.py",
+        "tasks/scored.py",
+        "estimators/answers.py",
+        "model_selection/evaluate.py",
+        "model_selection/metrics.py",
     )
 ]
 BASELINES = [
     *(HERE / file for file in ("baselines.py", "pooled.py", "finetuned.py")),
-    SKMETA / "backbones.py",
+    SKMETA / "core/backbones.py",
 ]
 DATA_SETS = sorted((SKMETA / "datasets").glob("*.py"))
 # The view of any data set with votes: a suffix of a view's name, and the file that makes it.
 VOTES_VIEW, VOTES = " and votes", HERE / "data/votes.py"
 # The list of public names; and the files that count for those methods alone that use them. The engine imports
 # a meta-model's class, and asks for it only where there is a meta-model.
-AUGMENT, META_MODELS = SKMETA / "augment.py", SKMETA / "meta_models.py"
+AUGMENT, META_MODELS = SKMETA / "core/augment.py", SKMETA / "core/meta_models.py"
 NOT_LEARNERS = SKMETA / "__init__.py", AUGMENT, META_MODELS
 LEARNERS = [
     HERE / "training.py",

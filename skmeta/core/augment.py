@@ -35,7 +35,7 @@ class GaussianNoise:
     scale: float
 
     def __post_init__(self):
-        check_value("GaussianNoise", "scale", self.scale, [POSITIVE])
+        _check(self, "scale", [POSITIVE])
 
     def __call__(self, X, generator):
         noise = torch.randn(X.shape, generator=generator, device=X.device)
@@ -94,8 +94,8 @@ class Shifts:
     shape: tuple | None = None
 
     def __post_init__(self):
-        check_value("Shifts", "n_pixels", self.n_pixels, [COUNT])
-        check_value("Shifts", "shape", self.shape, [NONE, Kind(_is_shape, "a tuple of two ints in [1, inf)")])
+        _check(self, "n_pixels", [COUNT])
+        _check(self, "shape", [NONE, Kind(_is_shape, "a tuple of two ints in [1, inf)")])
 
     def __call__(self, X, generator):
         height, width = self._check_size(X)
@@ -120,6 +120,12 @@ class Shifts:
                 f"here {height} and {width}. Got {self.n_pixels!r} instead."
             )
         return height, width
+
+
+def _check(augmentation, name, allowed):
+    """Keep what ``check_value`` makes of a field, though the dataclass is frozen for all others."""
+    value = check_value(type(augmentation).__name__, name, getattr(augmentation, name), allowed)
+    object.__setattr__(augmentation, name, value)
 
 
 def _is_shape(value):

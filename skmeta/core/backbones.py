@@ -66,8 +66,7 @@ class WeightedFeatures(nn.Module):
 
     def __init__(self, in_features, length=5.0):
         super().__init__()
-        check_value("WeightedFeatures", "length", length, [POSITIVE])
-        self.length = length
+        self.length = check_value("WeightedFeatures", "length", length, [POSITIVE])
         self.log_weight = nn.Parameter(torch.zeros(in_features))
 
     def forward(self, x):

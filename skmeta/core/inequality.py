@@ -36,7 +36,7 @@ def generalized_entropy(losses, alpha=2.0):
 
 def atkinson(losses, epsilon=1.0):
     """Atkinson index with inequality aversion ``epsilon`` > 0."""
-    check_value("atkinson", "epsilon", epsilon, [POSITIVE])
+    epsilon = check_value("atkinson", "epsilon", epsilon, [POSITIVE])
     r = _shares(losses)
     if epsilon == 1:
         return 1 - r.log().mean().exp()

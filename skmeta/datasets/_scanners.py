@@ -136,10 +136,10 @@ def make_scanners(n_train=80, n_test=40, *, n_train_per_class=20, n_test_per_cla
     """
     digits = load_digits()
     most = int(np.bincount(digits.target).min()) // 2
-    _check_int("n_train", n_train)
-    _check_int("n_test", n_test)
-    _check_int("n_train_per_class", n_train_per_class, most)
-    _check_int("n_test_per_class", n_test_per_class, most)
+    n_train = _check_int("n_train", n_train)
+    n_test = _check_int("n_test", n_test)
+    n_train_per_class = _check_int("n_train_per_class", n_train_per_class, most)
+    n_test_per_class = _check_int("n_test_per_class", n_test_per_class, most)
     # check_random_state(None) would give NumPy's global state.
     rng = np.random.RandomState() if random_state is None else check_random_state(random_state)
     train_pool, test_pool = _split_digits(digits.target, rng)
@@ -154,6 +154,7 @@ def _check_int(name, value, most=None):
         raise ValueError(
             f"The {name!r} parameter of make_scanners must be an int in [1, {upper}. Got {value!r} instead."
         )
+    return int(value)  # NumPy's small ones would overflow
 
 
 def _split_digits(target, rng):

@@ -72,10 +72,10 @@ def adapt(model, X, y):
 
 
 def last_of(model):
-    """What a pipeline or a search ends in; any other model itself."""
+    """What a pipeline or a search ends in, the fitted one if there is one; any other model itself."""
     if isinstance(model, Pipeline):
         return last_of(model.steps[-1][1])
     is_search = hasattr(model, "refit") and hasattr(model, "estimator")  # whatever its kind
     if is_search or isinstance(model, FrozenEstimator):
-        return last_of(model.estimator)
+        return last_of(getattr(model, "best_estimator_", model.estimator))
     return model

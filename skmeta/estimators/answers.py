@@ -22,10 +22,10 @@ class ClassAnswers(ClassifierMixin, BaseEstimator):
     def __init__(self, logits, classes, columns):
         self.logits, self.classes, self.columns = logits, classes, columns
 
-    def among(self, classes):
-        """The same answers, among these classes alone."""
+    def among(self, classes, names):
+        """The same answers, among these classes alone, in order, which are called by their ``names``."""
         columns = np.flatnonzero(np.isin(self.classes, classes))
-        return ClassAnswers(self.logits[:, columns], self.classes[columns], np.arange(len(columns)))
+        return ClassAnswers(self.logits[:, columns], names, np.arange(len(columns)))
 
     @property
     def classes_(self):

@@ -97,29 +97,28 @@ class MetaEstimator(HasParameters):
         FloatingPointError
             If most outer steps were not finite.
         """
-        check_params(self)
-        resume = self.warm_start and hasattr(self, "net_")
-        if resume:
-            self._check_resumable()
         # A copy takes what validation learns, so that bad input leaves the estimator as it was.
-        probe = copy.copy(self)
+        probe = self._checked_copy()
+        resume = probe.warm_start and hasattr(self, "net_")
+        if resume:
+            probe._check_resumable()
         tasks = read_tasks(probe, X, y, groups, reset=not resume)
-        plan = self._make_plan(tasks)
-        seed = self._seed if resume else self._draw_seed()
-        training_rows, validation_rows = split_rows(self, tasks, plan, seed)
+        plan = probe._make_plan(tasks)
+        seed = probe._seed if resume else probe._draw_seed()
+        training_rows, validation_rows = split_rows(probe, tasks, plan, seed)
         if resume:
-            self._continue_plan(plan, tasks)
+            probe._continue_plan(plan, tasks)
         plan.learn(training_rows)
-        first = self.n_iter_ if resume else 0
-        device = self.device_ if resume else choose_device(self.device)
+        first = probe.n_iter_ if resume else 0
+        device = probe.device_ if resume else choose_device(probe.device)
         if resume:
-            network = self._network()._replace(net=copy_net(self.net_, self.callbacks))
+            network = probe._network()._replace(net=copy_net(probe.net_, probe.callbacks))
         else:
             with own_random_state(seed, device):
-                network = make_network(self, tasks, training_rows, plan, device)
-        steps = range(first, first + self._n_steps(plan))
+                network = make_network(probe, tasks, training_rows, plan, device)
+        steps = range(first, first + probe._n_steps(plan))
         training, validation = make_sources(
-            self, network, tasks, plan, training_rows, validation_rows, seed, steps
+            probe, network, tasks, plan, training_rows, validation_rows, seed, steps
         )
         meta_train(network.net, training, validation, seed + first)
         network.net.module_.eval()
@@ -275,6 +274,10 @@ class MetaEstimator(HasParameters):
         self._check_meta_trained()
         return self.net_.module_.log_inner_lr.device
 
+    def _checked_copy(self):
+        """A copy with Python's own numbers for NumPy's; ValueError for a parameter that is not allowed."""
+        return copy.copy(self).set_params(**check_params(self))
+
     def _check_meta_trained(self):
         if not hasattr(self, "net_"):
             raise NotFittedError(
@@ -325,7 +328,7 @@ class MetaEstimator(HasParameters):
         net = network.net
         self.net_, self._preparation, self._seed = net, network.preparation, seed
         self._keep_plan(plan, tasks)
-        self._fitted_params = self.get_params(deep=False)
+        self._fitted_params = probe.get_params(deep=False)
         self.n_tasks_ = tasks.n_tasks
         self.history_ = net.history
         self.n_iter_ = len(self.loss_curve_)

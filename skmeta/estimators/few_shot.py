@@ -1,12 +1,14 @@
 """Plain scikit-learn estimators whose own ``fit`` is the adaptation of a meta-trained prior."""
 
 import copy
+import warnings
 
 import numpy as np
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.estimators.adapted import adapt, last_of
@@ -41,8 +43,9 @@ class FewShotEstimator(BaseEstimator):
             If ``prior`` is not meta-trained.
         """
         self._check_prior()
-        model = adapt(self.prior, X, y)
-        self._keep_task(model, y)
+        known_y = self._as_the_prior_knows(y)
+        model = adapt(self.prior, X, known_y)
+        self._keep_task(model, y, known_y)
         self.model_ = model
         for name in ("n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)
@@ -56,7 +59,7 @@ class FewShotEstimator(BaseEstimator):
         return self.model_.predict(X)
 
     def as_prior_labels(self, episodes):
-        """Episodes with their labels as the prior knows them."""
+        """Episodes whose support sets have labels that the prior knows."""
         return episodes
 
     def narrowed(self, answers, episodes):
@@ -66,7 +69,7 @@ class FewShotEstimator(BaseEstimator):
     def checked_prior(self):
         """The prior, unfrozen, or the error of a bad one."""
         self._check_prior()
-        return self.prior.estimator if isinstance(self.prior, FrozenEstimator) else self.prior
+        return _unfrozen(self.prior)
 
     def __sklearn_clone__(self):
         # A clone of the prior would have lost what it learned, which is what this estimator is for.
@@ -97,13 +100,25 @@ class FewShotEstimator(BaseEstimator):
             ) from error
 
 
+def _unfrozen(model):
+    """The model, or a copy of a pipeline that ends in it, without the wrapper that forbids to adapt it."""
+    if isinstance(model, FrozenEstimator):
+        return _unfrozen(model.estimator)
+    if isinstance(model, Pipeline):
+        (name, last), model = model.steps[-1], copy.copy(model)
+        model.steps = [*model.steps[:-1], (name, _unfrozen(last))]
+    return model
+
+
 class FewShotClassifier(ClassifierMixin, FewShotEstimator):
     """Plain classifier whose ``fit`` adapts a meta-trained prior to a few rows.
 
     It goes wherever a classifier goes: cross-validation on 30 rows, calibration, voting, bagging. Its
-    ``classes_`` are those of its ``y``, also where the prior's shared label space has more. A tool that
-    numbers the classes before it calls ``fit``, as voting and stacking do, needs a prior with a per-task
-    label space, or with such numbers as its labels.
+    ``classes_`` are those of its ``y``, also where the prior's shared label space has more.
+
+    Voting, stacking and bagging number the classes before they call ``fit``. So whole numbers of which the
+    prior's shared label space has none are taken for numbers of its classes, in sorted order, from 0; if the
+    last of these is missing, with a warning, since the tool may have numbered other classes than these.
 
     Parameters
     ----------
@@ -155,13 +170,45 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
         logits = self.predict_log_proba(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
-    def narrowed(self, answers, episodes):
-        """The prior's answers, among the classes of each support set alone."""
-        return [a.among(np.unique(e.y_support)) for a, e in zip(answers, episodes, strict=True)]
+    def as_prior_labels(self, episodes):
+        """Episodes whose support sets have the prior's labels in place of numbers that a tool gave them."""
+        return [e._replace(y_support=self._as_the_prior_knows(e.y_support)) for e in episodes]
 
-    def _keep_task(self, model, y):
+    def narrowed(self, answers, episodes):
+        """The prior's answers, among the classes of each support set alone, by their names there."""
+        narrowed = []
+        for answer, episode in zip(answers, episodes, strict=True):
+            held, known = np.unique(episode.y_support), self._numbered_classes(episode.y_support)
+            narrowed.append(answer.among(held if known is None else known[held], names=held))
+        return narrowed
+
+    def _as_the_prior_knows(self, y):
+        """Labels of the prior, in place of numbers that a tool gave its classes."""
+        known = self._numbered_classes(y)
+        if known is None:
+            return y
+        numbers = np.asarray(y)
+        if numbers.max() < len(known) - 1:
+            taken = known[np.unique(numbers)].tolist()
+            warnings.warn(
+                f"y has numbers up to {numbers.max()}, the prior the classes {known.tolist()}: they are "
+                f"taken for {taken}, but may stand for others. Pass rows of all classes, or a prior with "
+                "label_space='per_task'.",
+                stacklevel=3,
+            )
+        return known[numbers]
+
+    def _numbered_classes(self, y):
+        """The prior's classes, if ``y`` holds numbers that a tool gave them, else None."""
+        known, y = last_of(self.prior)._classes, np.asarray(y)
+        if known is None or y.ndim != 1 or y.dtype.kind not in "iu" or len(y) == 0:
+            return None
+        is_label = set(y.tolist()) & set(known.tolist())
+        return None if is_label or y.min() < 0 or y.max() >= len(known) else known
+
+    def _keep_task(self, model, y, known_y):
         self.classes_ = np.unique(np.asarray(y))
-        self._columns = np.searchsorted(model.classes_, self.classes_)
+        self._columns = np.searchsorted(model.classes_, np.unique(np.asarray(known_y)))
 
 
 class FewShotRegressor(RegressorMixin, FewShotEstimator):
@@ -197,5 +244,8 @@ class FewShotRegressor(RegressorMixin, FewShotEstimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def _keep_task(self, model, y):
+    def _as_the_prior_knows(self, y):
+        return y
+
+    def _keep_task(self, model, y, known_y):
         pass

@@ -8,6 +8,9 @@ from torch import nn
 
 from skmeta.core.backbones import BATCH_NORMS, MLP
 
+# Images have so many channels: grey, colours, or colours and opacity.
+CHANNELS = 1, 3, 4
+
 
 def make_backbone(module, input_shape, hidden_layer_sizes, kwargs):
     """New ``nn.Module`` for rows of ``input_shape``; ``module`` as the estimators take it.
@@ -17,45 +20,96 @@ def make_backbone(module, input_shape, hidden_layer_sizes, kwargs):
     """
     if module is None:
         if len(input_shape) > 1:
-            raise ValueError(
-                "Without a module, X must have 2 axes, (n_rows, n_features); got rows of shape "
-                f"{tuple(input_shape)}. Pass module=skmeta.Conv4 for images."
-            )
+            raise ValueError(_needs_a_module(tuple(input_shape)))
         module = MLP
         kwargs = {"hidden_layer_sizes": tuple(hidden_layer_sizes)} | kwargs
-    if isinstance(module, nn.Module):
-        if kwargs:
-            raise ValueError(f"module is an instance, so it takes no arguments; got {sorted(kwargs)}.")
-        backbone = copy.deepcopy(module)
-    else:
-        shape = {"in_features": input_shape[0], "in_channels": input_shape[0], "input_shape": input_shape}
-        try:
-            known = inspect.signature(module).parameters
-            backbone = module(**{name: size for name, size in shape.items() if name in known} | kwargs)
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"module={module!r} could not be called with {kwargs}: {error}") from error
-        if not isinstance(backbone, nn.Module):
-            raise ValueError(f"module must return an nn.Module; got {type(backbone).__name__}.")
-    _check_no_batch_statistics(backbone)
-    return backbone
+    if not isinstance(module, nn.Module):
+        return _uncompiled(_call(module, input_shape, kwargs))
+    if kwargs:
+        raise ValueError(f"module is an instance, so it takes no arguments; got {sorted(kwargs)}.")
+    return _uncompiled(copy.deepcopy(module))
 
 
 def count_features(backbone, rows):
-    """Number of features of a row, found by passing one or two; they must not depend on each other."""
-    input_shape = rows.shape[1:]
-    try:
-        # A copy, since going back from eval would also wake batch normalisation that came in eval mode.
-        evaluating = copy.deepcopy(backbone).eval()
-        with torch.no_grad():
-            features, alone = evaluating(rows).flatten(1), evaluating(rows[:1]).flatten(1)
-    except Exception as error:
-        raise ValueError(f"module failed on rows of shape {tuple(input_shape)}: {error}") from error
+    """Number of features of a row, found by passing a few of the data; they must not depend on each other.
+
+    Lazy layers learn their shapes by it.
+    """
+    features, alone = _features(backbone, rows), _features(backbone, rows[:1])
+    _check_no_batch_statistics(backbone)
     if not torch.allclose(features[:1], alone, rtol=1e-3, atol=1e-4, equal_nan=True):
         raise ValueError(
             "module must map each row alone; its features of a row depend on the rows beside it."
         )
     return features.shape[1]
+
+
+def _call(module, input_shape, kwargs):
+    shape = {"in_features": input_shape[0], "in_channels": input_shape[0], "input_shape": input_shape}
+    try:
+        known = inspect.signature(module).parameters
+        backbone = module(**{name: size for name, size in shape.items() if name in known} | kwargs)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"module={module!r} could not be called with {kwargs}: {error}") from error
+    if not isinstance(backbone, nn.Module):
+        raise ValueError(f"module must return an nn.Module; got {type(backbone).__name__}.")
+    return backbone
+
+
+def _uncompiled(module):
+    """The module without what torch.compile put around it, whose code has no second derivative."""
+    module = getattr(module, "_orig_mod", module)  # no public way, but each state_dict shows the name
+    for name, child in module.named_children():
+        if (own := _uncompiled(child)) is not child:
+            setattr(module, name, own)
+    return module
+
+
+def _features(backbone, rows):
+    """What the backbone makes of rows in eval mode; its layers are left in the modes that they were in."""
+    modes = {layer: layer.training for layer in backbone.modules()}
+    try:
+        with torch.no_grad():
+            return backbone.eval()(rows).flatten(1)
+    except Exception as error:
+        shape = tuple(rows.shape[1:])
+        raise ValueError(
+            f"module failed on rows of shape {shape}: {error}{_remedy(backbone, shape)}"
+        ) from error
+    finally:
+        for layer, mode in modes.items():
+            layer.training = mode
+
+
+def _channels_first(shape):
+    """What makes images with channels first of rows, and their shape then; None if they may be ones."""
+    if len(shape) == 2:
+        return "X[:, None]", (1, *shape)
+    if len(shape) == 3 and shape[0] not in CHANNELS and shape[2] in CHANNELS:
+        return "X.transpose(0, 3, 1, 2)", (shape[2], *shape[:2])
+    return None
+
+
+def _remedy(backbone, shape):
+    remedy = _channels_first(shape)
+    if remedy is None or not any(isinstance(layer, nn.Conv2d) for layer in backbone.modules()):
+        return ""
+    how, images = remedy
+    name = type(backbone).__name__
+    return f". X has rows of shape {shape}; {name} takes channels first, {images}: {how}."
+
+
+def _needs_a_module(shape):
+    how = "for images pass module=skmeta.Conv4"
+    if (remedy := _channels_first(shape)) is not None:
+        how += f", which takes channels first, {remedy[1]}: {remedy[0]}"
+    if len(shape) == 2:
+        how += f"; for windows of {shape[0]} steps a module of your own, with nn.Conv1d or nn.GRU"
+    return (
+        "Without a module, X must have 2 axes, (n_rows, n_features); got rows of shape "
+        f"{shape}. Flatten them, X.reshape(len(X), -1), or {how}."
+    )
 
 
 def _check_no_batch_statistics(backbone):

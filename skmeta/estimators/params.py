@@ -11,7 +11,17 @@ import torch
 from skmeta.core.heads import HEADS
 from skmeta.core.inequality import INEQUALITIES
 from skmeta.engine import OPTIMIZERS
-from skmeta.parameter_rules import COUNT, NONE, POSITIVE, SIZE, Kind, Number, Options, check_value
+from skmeta.parameter_rules import (
+    COUNT,
+    NONE,
+    POSITIVE,
+    SIZE,
+    Kind,
+    Number,
+    Options,
+    check_value,
+    plain,
+)
 
 # skorch's spellings that the estimators pass on, as constructor arguments and grid keys.
 SKORCH_PREFIXES = ("module__", "optimizer__", "callbacks__", "iterator_train__")
@@ -103,8 +113,8 @@ CONSTRAINTS = {
 
 
 def check_params(estimator):
-    """Raise ValueError for the first parameter of ``estimator`` that is not allowed."""
-    owner = type(estimator).__name__
+    """Parameters by name, with Python's own numbers, or ValueError for the first that is not allowed."""
+    owner, checked = type(estimator).__name__, {}
     for name, value in estimator.get_params(deep=False).items():
         allowed = CONSTRAINTS.get(name, [])
         if name.startswith("iterator_train__") and not allowed:
@@ -112,8 +122,8 @@ def check_params(estimator):
             raise ValueError(f"{owner} has no parameter {name!r}, set to {value!r}; it takes {known}.")
         if name == "meta_gradient" and hasattr(estimator, "meta_model"):
             allowed = [Options(("second_order", "first_order"))]  # the others would not train it
-        if allowed:
-            check_value(owner, name, value, allowed)
+        checked[name] = check_value(owner, name, value, allowed) if allowed else plain(value)
+    return checked
 
 
 def check_names(estimator, params, known, error):

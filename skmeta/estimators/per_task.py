@@ -21,8 +21,8 @@ class PerTask(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     ``fit`` pools the rows of all tasks, so that a new task is transformed by what the tasks of ``fit``
     have in common. The rows may be whatever the transformer takes: arrays, DataFrames, sparse matrices,
-    lists of texts. A ``TaskList`` stays one: its tasks are transformed as they are loaded, and a
-    transformer with ``partial_fit`` sees one at a time.
+    lists of texts. A transformer with ``partial_fit`` sees one task at a time, so that not all of a
+    ``TaskList`` is in memory at once; that stays one, whose tasks are transformed as they are loaded.
 
     Parameters
     ----------
@@ -49,6 +49,8 @@ class PerTask(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     (2,)
     """
 
+    _output = None
+
     def __init__(self, transformer=None):
         self.transformer = transformer
 
@@ -74,11 +76,13 @@ class PerTask(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         """
         check_value("PerTask", "transformer", self.transformer, TRANSFORMER)
         transformer = StandardScaler() if self.transformer is None else clone(self.transformer)
+        if self._output is not None:
+            transformer.set_output(transform=self._output)
         if not is_task_list(X):
             self.transformer_ = transformer.fit(X, y)
             return self
         check_list(X, y)
-        if isinstance(X, TaskList) and hasattr(transformer, "partial_fit"):
+        if hasattr(transformer, "partial_fit"):
             for part_X, part_y in _parts(X):
                 transformer.partial_fit(part_X, part_y)
         else:
@@ -110,11 +114,21 @@ class PerTask(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
 
     def set_output(self, *, transform=None):
         """Set the container of transformed rows, as in scikit-learn."""
-        if self.transformer is not None:
-            self.transformer.set_output(transform=transform)
+        if self.transformer is not None and not hasattr(self.transformer, "set_output"):
+            raise ValueError(
+                f"The 'transformer' parameter of PerTask, {self.transformer!r}, has no set_output."
+            )
+        if transform is not None:  # which leaves it as it was
+            self._output = transform
         if hasattr(self, "transformer_"):
             self.transformer_.set_output(transform=transform)
         return self
+
+    def __sklearn_clone__(self):
+        # As a scikit-learn transformer's clone, which keeps the container that was set.
+        copy = super().__sklearn_clone__()
+        copy._output = self._output
+        return copy
 
     @available_if(lambda self: hasattr(getattr(self, "transformer_", None), "get_feature_names_out"))
     def get_feature_names_out(self, input_features=None):

@@ -21,6 +21,8 @@ VALIDATION_EPISODES = 64
 # do not depend on how a candidate of a search is trained.
 SCORED_SHOTS = 5
 VALIDATION_QUERIES = 15
+# The module gets its shapes from so many rows, each of which it must map alone.
+ROWS_LOOKED_AT = 8
 
 
 def choose_device(device):
@@ -56,7 +58,7 @@ def make_network(estimator, tasks, rows, plan, device):
         {name.removeprefix("module__"): value for name, value in of_module.items()},
     )
     dtype = next((p.dtype for p in backbone.parameters() if p.is_floating_point()), torch.get_default_dtype())
-    sample = tasks.X[rows[:2]]
+    sample = tasks.X[rows[:ROWS_LOOKED_AT]]
     if estimator.module is None:
         preparation = standardizing(tasks, rows, dtype)
     else:

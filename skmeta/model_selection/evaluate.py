@@ -132,8 +132,7 @@ def prepare(owner, models, tasks, metric, *, told=True, **draw):
     With ``told``, a warning tells of tasks with fewer support rows than asked for.
     """
     regression = _are_regressors(owner, models)
-    for name, value in draw.items():
-        check_value(owner, name, value, RULES[name])
+    draw = {name: check_value(owner, name, value, RULES[name]) for name, value in draw.items()}
     if regression:
         check_value(f"{owner}, for a regressor,", "n_way", draw["n_way"], [NONE])
     metric = Metric(metric, regression)

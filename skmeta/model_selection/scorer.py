@@ -59,9 +59,8 @@ def few_shot_scorer(metric="accuracy", n_shot=5, random_state=0, *, sampling="au
     ['mean_test_1shot', 'mean_test_5shot']
     """
     draw = {"n_shot": n_shot, "random_state": random_state, "sampling": sampling}
-    for name, value in draw.items():
-        check_value("few_shot_scorer", name, value, RULES[name])
-    return _FewShotScorer(Metric(metric), n_shot, random_state, sampling)
+    draw = {name: check_value("few_shot_scorer", name, value, RULES[name]) for name, value in draw.items()}
+    return _FewShotScorer(Metric(metric), **draw)
 
 
 class _FewShotScorer:

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skmeta.model_selection.evaluate import SHOT, prepare, score_episodes, summarize
-from skmeta.parameter_rules import Kind, check_value
+from skmeta.parameter_rules import Kind, check_value, plain
 
 
 def _are_counts(value):
     is_list = isinstance(value, (list, tuple, range, np.ndarray)) and np.ndim(value) == 1
-    return is_list and len(value) > 0 and all(SHOT.allows(n) for n in value)
+    return is_list and len(value) > 0 and all(map(SHOT.allows, map(plain, value)))
 
 
 SHOTS = Kind(_are_counts, "a sequence of ints in [0, inf)")
@@ -77,7 +77,7 @@ def shots_curve(
         arguments = {f"models[{name!r}]": model for name, model in models.items()}
     else:
         arguments, models = {"models": models}, {type(models).__name__: models}
-    n_shots = np.unique(n_shots)
+    n_shots = np.unique([plain(n) for n in n_shots])
     episodes, metric = prepare(
         "shots_curve",
         arguments,

@@ -70,6 +70,7 @@ def look_at_tasks(X, y=None, groups=None, *, regression):
         check_list(X, y, groups)
 
     def read(part_X, part_y, where):
+        _check_no_dict(part_X, where)
         try:
             check_consistent_length(part_X, part_y)
             part_y = check_array(part_y, ensure_2d=False, dtype=None) if regression else column_or_1d(part_y)
@@ -155,6 +156,7 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
         return plain
     if is_task_list(X) and len(X) > 0:
         raise ValueError(f"{where}X must be the rows of one task; got a list of {len(X)} tasks.")
+    _check_no_dict(X, where)
     if y is None:
         raise ValueError(
             f"{where}{type(estimator).__name__} requires y to be passed, but the target y is None. "
@@ -194,6 +196,15 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
     if isinstance(checked, tuple):
         (_check_values if values else _check_labels)(checked[1], where)
     return checked
+
+
+def _check_no_dict(X, where):
+    """Raise TypeError for a dict in the place of rows."""
+    if isinstance(X, dict):
+        raise TypeError(
+            f"{where}X must be an array, sparse matrix or DataFrame of rows; got a dict with the keys "
+            f"{list(X)[:5]}. Pass the rows of one key, or, of a dict of tasks, list(X.values())."
+        )
 
 
 def _plain_rows(estimator, X, y, empty):
