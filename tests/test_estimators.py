@@ -455,7 +455,7 @@ def test_dropout_is_off_once_trained(estimator):
         (["*.bias"], {"backbone.layers.0.bias", "head.bias"}),
         (["backbone.layers.0.weight", "head.b*"], {"backbone.layers.0.weight", "head.bias"}),
     ],
-    ids=str,
+    ids=["all", "head", "biases", "list"],
 )
 @each_estimator
 def test_only_the_chosen_parameters_adapt(estimator, adapt_params, changed):
