@@ -162,4 +162,4 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
 
 def _as_columns(y):
     # torch takes neither negative strides nor read-only memory
-    return torch.as_tensor(np.require(y, np.float64, "CW").reshape(len(y), -1))
+    return torch.as_tensor(np.require(y, np.float64, "CW").reshape(len(y), int(np.prod(y.shape[1:]))))
