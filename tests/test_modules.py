@@ -65,6 +65,23 @@ def test_broken_numbers_come_in_the_precision_of_the_module(given, own):
     assert model.meta_params_["backbone.weight"].dtype == own
 
 
+@pytest.fixture
+def doubles():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "module", [None, lambda in_features: nn.Linear(in_features, 4)], ids=["default", "own"]
+)
+@each_kind
+def test_under_doubles_as_torchs_default_all_is_double(estimator, module, doubles):
+    model, answers = learned(estimator, module)
+    assert {p.dtype for p in model.meta_params_.values()} == {torch.float64}
+    assert len(answers) == 24 and np.isfinite(model.score(tasks_of(estimator)))
+
+
 def lazy():
     return nn.Sequential(nn.LazyLinear(6), nn.Tanh(), nn.LazyLinear(4))
 
