@@ -27,7 +27,11 @@ ROOMS = {
         {"inner_loop", "heads", "losses", "mlp_gradient"},
         {"meta_models"},
     ],
-    "tasks": [{"task_list", "targets"}, {"rows"}, {"episodes"}, {"checks_of_episodes", "batch"}],
+    "tasks": [
+        {"limits", "task_list", "targets", "episodes"},
+        {"rows", "preparation", "batch", "split"},
+        {"scored"},
+    ],
 }
 ROOM = {f"{wing}.{name}": i for wing, rows in ROOMS.items() for i, row in enumerate(rows) for name in row}
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from made_tasks import ESTIMATORS, QUICK, REGRESSORS, flatten, make_lines, make_tasks
 
 from skmeta import TaskList, TMAMLClassifier, TMAMLRegressor, evaluate
@@ -167,16 +168,22 @@ def test_any_draw_trains_a_label_space_of_its_own(sampling, n_shot):
 
 def test_natural_support_sets_are_as_unbalanced_as_the_task():
     """Of nine rows of a class in ten, few support rows are of the other; in stratified draws half are."""
-    rng = np.random.default_rng(0)
-    tasks = [(rng.normal(size=(100, 2)), np.repeat([0, 1], [90, 10])) for _ in range(4)]
+    y = np.repeat([0, 1], [90, 10])
+    tasks = [(np.column_stack([y, np.random.default_rng(i).normal(size=100)]), y) for i in range(4)]
+    seen = []
+
+    def note(X, generator):
+        seen.append(X[:, :, 0])  # the label, as the support rows come first
+        return X
+
     shares = {}
-    for sampling in "natural", "stratified":
-        seen = []
-        augment = lambda X, generator: seen.append(X) or X  # noqa: E731
-        clf = TMAMLClassifier(**QUICK | {"max_iter": 30}, sampling=sampling, n_shot=5, augment=augment)
-        clf.fit(tasks)
-        shares[sampling] = seen[0].shape[1]
-    assert shares == {"natural": 5 + 5, "stratified": 2 * (5 + 5)}
+    for sampling, n_support in ("natural", 20), ("stratified", 2 * 5):
+        n_shot = n_support if sampling == "natural" else 5
+        settings = QUICK | {"max_iter": 50, "n_shot": n_shot, "augment": note}
+        TMAMLClassifier(**settings, sampling=sampling).fit(tasks)
+        shares[sampling] = torch.cat([X[:, :n_support] for X in seen[1:]]).mean().item()
+        seen.clear()
+    assert shares["stratified"] == 0.5 and abs(shares["natural"] - 0.1) < 0.02
 
 
 def test_a_pair_of_support_rows_in_a_regression():
@@ -206,7 +213,7 @@ def test_missing_labels_and_groups_get_the_message(missing):
     labels[3] = ids[3] = missing
     with pytest.raises(ValueError, match="y has missing labels"):
         TMAMLClassifier(**QUICK).fit(X, labels, groups=groups)
-    with pytest.raises(ValueError, match="groups must have an id for each row; got .* for 1 rows"):
+    with pytest.raises(ValueError, match=r"groups must have an id for each row; got .* for 1 rows"):
         TMAMLClassifier(**QUICK).fit(X, y, groups=ids)
     with pytest.raises(ValueError, match="groups must have an id for each row"):
         TMAMLClassifier(**QUICK).fit(X, y, groups=pd.Series(ids, dtype="string"))

@@ -71,6 +71,7 @@ def look_at_tasks(X, y=None, groups=None, *, regression):
 
     def read(part_X, part_y, where):
         _check_no_dict(part_X, where)
+        _check_none_missing(part_y, regression, where)
         try:
             check_consistent_length(part_X, part_y)
             part_y = check_array(part_y, ensure_2d=False, dtype=None) if regression else column_or_1d(part_y)
@@ -167,6 +168,8 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
     if is_regressor(estimator) and getattr(y, "ndim", 0) > 2:
         raise ValueError(f"{where}y must have the shape (n_rows,) or (n_rows, n_outputs); got {y.shape}.")
     values = is_regressor(estimator)
+    if y is not NO_LABELS:
+        _check_none_missing(y, values, where)
     with_y = {} if y is NO_LABELS else {"multi_output": values, "y_numeric": values}
     try:
         checked = validate_data(
@@ -220,11 +223,21 @@ def _plain_rows(estimator, X, y, empty):
         return None
     if y is NO_LABELS:
         return X
-    if type(y) is not np.ndarray or y.ndim != 1 or len(y) != len(X):
+    if type(y) is not np.ndarray or y.ndim not in (1, 2) or len(y) != len(X):
         return None
     if is_regressor(estimator):
         return (X, y) if y.dtype.kind in "biuf" and np.isfinite(y).all() else None
-    return (X, y) if y.dtype.kind in "biuU" else None
+    return (X, y) if y.ndim == 1 and y.dtype.kind in "biuU" else None
+
+
+def _check_none_missing(y, values, where):
+    """Raise ValueError for None, NaN or NA among objects, which scikit-learn tells badly."""
+    try:
+        y = np.asarray(y)
+    except ValueError:  # ragged lists, which scikit-learn names
+        return
+    if y.dtype == object and any(map(_is_missing, y.ravel())):
+        raise ValueError(f"{where}y contains NaN." if values else f"{where}y has missing labels.")
 
 
 def _check_values(y, where):
@@ -232,15 +245,13 @@ def _check_values(y, where):
     if sparse.issparse(y) or y.dtype.kind not in "biuf":
         got = f"{type(y).__name__} of shape {y.shape} and dtype {y.dtype}"
         raise ValueError(f"{where}y must be an array of numbers; got {got}.")
-    if not np.isfinite(y).all():  # scikit-learn turns None into NaN after it has looked for NaN
+    if not np.isfinite(y).all():
         raise ValueError(f"{where}y contains NaN.")
 
 
 def _check_labels(y, where):
     """Raise ValueError for labels that are no classes: missing, mixed or continuous."""
     if y.dtype == object:
-        if any(map(_is_missing, y)):
-            raise ValueError(f"{where}y has missing labels.")
         _unique(y, f"{where}y must have labels")
     with warnings.catch_warnings():
         # That many classes for so few rows are what few-shot tasks look like.
