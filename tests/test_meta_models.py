@@ -9,7 +9,7 @@ from torch.func import grad
 
 from skmeta.core.inner_loop import Evidence, LearnedUpdate, Step, gradient_of, inner_loop
 from skmeta.core.losses import cross_entropy, squared_error
-from skmeta.core.meta_models import BasisMetaModel, _Mixed
+from skmeta.core.meta_models import BasisMetaModel, _mixed
 
 META_MODELS = {
     "basis": BasisMetaModel,
@@ -273,15 +273,15 @@ def test_the_derivatives_of_the_mixed_directions_are_exact(axes, shape):
     kind = {"generator": generator, "dtype": torch.float64}
     weights = torch.randn((*axes, 5), **kind).requires_grad_()
     tensors = [torch.randn((*axes, *shape), **kind).requires_grad_() for _ in range(4)]
-    assert torch.autograd.gradcheck(_Mixed.apply, (weights, *tensors))
+    assert torch.autograd.gradcheck(_mixed, (weights, *tensors))
     grad, *others = tensors
     expected = sum(
         w.reshape((*axes, *[1] * len(shape))) * t
         for w, t in zip(weights.unbind(-1), (grad, grad.sign(), *others), strict=True)
     )
-    torch.testing.assert_close(_Mixed.apply(weights, *tensors), expected)
+    torch.testing.assert_close(_mixed(weights, *tensors), expected)
     if axes:  # what all tasks share has no axis of tasks
         start = others[-1][0]
-        mapped = torch.vmap(_Mixed.apply, (0, 0, 0, 0, None))(weights, *tensors[:3], start)
+        mapped = torch.vmap(_mixed, (0, 0, 0, 0, None))(weights, *tensors[:3], start)
         shared = start.expand_as(grad)
-        torch.testing.assert_close(mapped, _Mixed.apply(weights, *tensors[:3], shared))
+        torch.testing.assert_close(mapped, _mixed(weights, *tensors[:3], shared))

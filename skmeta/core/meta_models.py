@@ -7,7 +7,6 @@ takes tensors with leading axes of tasks, ``...`` in the shapes.
 
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 from skmeta.core.backbones import TINY
 from skmeta.core.losses import entropy
@@ -67,7 +66,7 @@ class BasisMetaModel(nn.Module):
         weights = torch.stack([-w[0], of_sign, -w[2] - w[4], of_m, w[4]], -1).unbind(-2)
         parts = step.grads, step.params, step.momentum, step.initial_params
         return {
-            name: _Mixed.apply(of_tensor, *(part[name] for part in parts))
+            name: _mixed(of_tensor, *(part[name] for part in parts))
             for name, of_tensor in zip(step.params, weights, strict=True)
         }
 
@@ -86,44 +85,11 @@ class BasisMetaModel(nn.Module):
         return self.bound * torch.tanh(raw / self.bound)
 
 
-class _Mixed(torch.autograd.Function):
-    """Sum of gradient, its sign, the tensor itself, momentum and start, times their ``weights`` (..., 5).
-
-    Autograd of the plain sum would keep a product of each, and moving them in memory is what it costs.
-    """
-
-    @staticmethod
-    def forward(weights, grad, *others):
-        w = _columns(weights, grad)
-        mixed = w[0] * grad
-        for weight, tensor in zip(w[1:], (grad.sign(), *others), strict=True):
-            mixed.addcmul_(weight, tensor)
-        return mixed
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, along):
-        weights, grad, *others = ctx.saved_tensors
-        axes, w = weights.shape[:-1], _columns(weights, along)
-        of_weights = torch.stack([_dot(axes, along, t) for t in (grad, grad.sign(), *others)], -1)
-        return of_weights, *(along * w[i] for i in (0, 2, 3, 4))
-
-    @staticmethod
-    def vmap(info, in_dims, *args):
-        args = [
-            a.expand(info.batch_size, *a.shape) if axis is None else a.movedim(axis, 0)
-            for a, axis in zip(args, in_dims, strict=True)
-        ]
-        return _Mixed.apply(*args), 0
-
-
-def _columns(weights, tensor):
-    """Each of the five weights, with the axes of the tensor that it is for."""
-    return [w.reshape((*w.shape, *[1] * (tensor.ndim - w.ndim))) for w in weights.unbind(-1)]
+def _mixed(weights, grad, *others):
+    """Sum of gradient, its sign, the tensor itself, momentum and start, times their ``weights`` (..., 5)."""
+    columns = (w.reshape((*w.shape, *[1] * (grad.ndim - w.ndim))) for w in weights.unbind(-1))
+    tensors = grad, grad.detach().sign(), *others
+    return sum(w * tensor for w, tensor in zip(columns, tensors, strict=True))
 
 
 def _dot(axes, a, b):

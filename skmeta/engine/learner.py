@@ -9,9 +9,8 @@ from torch import nn
 
 from skmeta.core.backbones import BATCH_NORMS
 from skmeta.core.inner_loop import GradientDescent, LearnedUpdate, bounded, gradient_of_parts, inner_loop
-from skmeta.core.meta_models import BasisMetaModel
 from skmeta.engine.loop import loop, loop_with_gradient
-from skmeta.engine.networks import MLPNetwork, ModuleNetwork
+from skmeta.engine.networks import can_be_batched, make_network
 from skmeta.engine.strategy import FORCED
 
 # One part, for a support set that is in memory at once.
@@ -91,7 +90,7 @@ class MetaLearner(nn.Module):
         """
         n_steps = self._n_steps() if n_steps is None else n_steps
         strategy = self.chosen_strategy()
-        network = self._network(strategy)
+        network = make_network(self, strategy)
         function = partial(self._forward, network, n_steps)
         args = support_x, support_y, support_weight, class_mask, query_x, output_scale
         if strategy == "batched":
@@ -115,25 +114,18 @@ class MetaLearner(nn.Module):
         n = len(support_y)
         at_once = at_once or max(n, 1)
         parts = [slice(first, first + at_once) for first in range(0, max(n, 1), at_once)]
-        strategy = self._strategy_for_one()
-        network, support = self._network(strategy), (support_x, support_y, support_weight)
-        if strategy != "batched":
-            start = self._start(network, *support, class_mask, parts)
-            return self._adapt(network, start, *support, class_mask, n_steps, parts)
-        support = [OneTask(part) for part in support]
-        class_mask = None if class_mask is None else class_mask[None]
+        network = self._network_of_one()
+        support = [network.lone_rows(part) for part in (support_x, support_y, support_weight)]
+        class_mask = network.lone(class_mask)
         start = self._start(network, *support, class_mask, parts)
         adapted = self._adapt(network, start, *support, class_mask, n_steps, parts)
-        return {name: p[0] for name, p in adapted.items()}
+        return {name: network.own(p) for name, p in adapted.items()}
 
     def outputs(self, params, x, class_mask=None):
         """Logits or predictions ``(n_rows, n_outputs)`` of one task's rows."""
-        strategy = self._strategy_for_one()
-        network = self._network(strategy)
-        if strategy != "batched":
-            return network.outputs(params, x, class_mask)
-        params = {name: p[None] for name, p in params.items()}
-        return network.outputs(params, x[None], None if class_mask is None else class_mask[None])[0]
+        network = self._network_of_one()
+        params = {name: network.lone(p) for name, p in params.items()}
+        return network.own(network.outputs(params, network.lone(x), network.lone(class_mask)))
 
     def for_this_thread(self):
         """A copy that shares the tensors: a module is lent other tensors while it runs, which no other
@@ -155,24 +147,19 @@ class MetaLearner(nn.Module):
 
     def start(self, support_x, support_y, support_weight, class_mask=None):
         """Parameters of one task before its inner loop: the backbone's, and the head's for it."""
-        network = self._network("loop")
+        network = make_network(self, "loop")
         return self._start(network, support_x, support_y, support_weight, class_mask, ALL_ROWS)
 
     def support_loss(self, start, support_x, support_y, support_weight, class_mask=None):
         """The function of the changing parameters that the inner loop of one task descends."""
-        network = self._network("loop")
+        network = make_network(self, "loop")
         return network.support_loss(
             start, self.adapted, lambda: support_x, support_y, support_weight, class_mask
         )
 
-    def _strategy_for_one(self):
+    def _network_of_one(self):
         """A task alone needs no ``vmap``."""
-        return "batched" if self.chosen_strategy() == "batched" else "loop"
-
-    def _network(self, strategy):
-        if strategy == "batched":
-            return MLPNetwork(self.backbone, self.objective.loss, with_evidence=self.meta_model is not None)
-        return ModuleNetwork(self.backbone, self.objective.loss, mapped=strategy == "vmap")
+        return make_network(self, "batched" if self.chosen_strategy() == "batched" else "loop")
 
     def _forward(
         self, network, n_steps, support_x, support_y, support_weight, class_mask, query_x, output_scale
@@ -262,7 +249,7 @@ class MetaLearner(nn.Module):
     def chosen_strategy(self):
         """``"batched"``, ``"vmap"`` or ``"loop"``: the one that is forced, or the fastest here."""
         forced = FORCED.get()
-        if forced == "batched" and not self.can_be_batched():
+        if forced == "batched" and not can_be_batched(self):
             raise ValueError(
                 "forced_strategy('batched') needs the default network or an MLP, all of which "
                 "adapts, and a default meta_model. Use 'auto'."
@@ -271,31 +258,12 @@ class MetaLearner(nn.Module):
 
     def fastest_strategy(self):
         """The strategy that is not forced."""
-        if self.can_be_batched():
+        if can_be_batched(self):
             return "batched"
         # One weight for each task turns a convolution into a grouped one, slow on a CPU.
         convolves = any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in self.backbone.modules())
         slow = convolves and self.log_inner_lr.device.type == "cpu"
         return "vmap" if self.vmap_works and not slow else "loop"
-
-    def can_be_batched(self):
-        """Whether ``MLPNetwork`` can run the inner loop: the default network, adapted as a whole."""
-        n_tensors = sum(1 for _ in self.backbone.parameters()) + 2
-        return (
-            MLPNetwork.takes(self.backbone, self.objective.loss)
-            and len(self.adapted) == n_tensors
-            and (self.meta_model is None or type(self.meta_model) is BasisMetaModel)
-        )
-
-
-class OneTask:
-    """The rows of one task as those of a meta-batch of one: a slice has the axis of tasks before it."""
-
-    def __init__(self, rows):
-        self.rows = rows
-
-    def __getitem__(self, part):
-        return self.rows[part][None]
 
 
 def _as_rows(class_mask, p):

@@ -1,7 +1,8 @@
 """How a network is run with given parameters, and the gradient of its support loss.
 
-Two kinds with the same methods: ``ModuleNetwork`` is any module, and sees one task; ``MLPNetwork`` is the
-default network, and sees all tasks of a meta-batch, as the first axis of every tensor.
+``make_network`` is the door. Behind it are two kinds with the same methods: ``ModuleNetwork`` is any module,
+and sees one task; ``MLPNetwork`` is the default network, and sees all tasks of a meta-batch, as the first
+axis of every tensor.
 """
 
 import torch
@@ -11,10 +12,29 @@ from torch.func import functional_call
 from skmeta.core.backbones import MLP
 from skmeta.core.inner_loop import Evidence, gradient_by_autograd, gradient_of
 from skmeta.core.losses import cross_entropy, squared_error
-from skmeta.core.mlp_gradient import MLPGradient, mlp
+from skmeta.core.meta_models import BasisMetaModel
+from skmeta.engine.mlp_gradient import MLPGradient, mlp
 
 # Logit of a class that an episode does not hold: finite, so that 0 * logit stays 0.
 ABSENT = -1e9
+
+
+def make_network(learner, strategy):
+    """The network of a ``MetaLearner``, as ``strategy`` runs it."""
+    backbone, loss = learner.backbone, learner.objective.loss
+    if strategy == "batched":
+        return MLPNetwork(backbone, loss, with_evidence=learner.meta_model is not None)
+    return ModuleNetwork(backbone, loss, mapped=strategy == "vmap")
+
+
+def can_be_batched(learner):
+    """Whether ``"batched"`` can run it: the default network, adapted as a whole, and a default meta-model."""
+    n_tensors = sum(1 for _ in learner.backbone.parameters()) + 2
+    return (
+        MLPNetwork.takes(learner.backbone, learner.objective.loss)
+        and len(learner.adapted) == n_tensors
+        and (learner.meta_model is None or type(learner.meta_model) is BasisMetaModel)
+    )
 
 
 class ModuleNetwork:
@@ -22,6 +42,18 @@ class ModuleNetwork:
 
     def __init__(self, backbone, loss, mapped=False):
         self.backbone, self.loss, self.mapped = backbone, loss, mapped
+
+    def lone_rows(self, rows):
+        """The rows of a task alone, a tensor or ``Rows``, as this kind slices them."""
+        return rows
+
+    def lone(self, tensor):
+        """A tensor of a task alone, or None, as this kind takes it."""
+        return tensor
+
+    def own(self, tensor):
+        """What this kind made for a task alone."""
+        return tensor
 
     def initial(self, n_tasks):
         """The backbone's parameters before adaptation."""
@@ -88,6 +120,18 @@ class MLPNetwork:
             and not any("forward" in vars(m) or _has_hooks(m) for m in backbone.modules())
         )
 
+    def lone_rows(self, rows):
+        """The rows of a task alone, as those of a meta-batch of one."""
+        return _OneTask(rows)
+
+    def lone(self, tensor):
+        """A tensor of a task alone, or None, as that of a meta-batch of one."""
+        return None if tensor is None else tensor[None]
+
+    def own(self, tensor):
+        """What was made for a meta-batch of one."""
+        return tensor[0]
+
     def initial(self, n_tasks):
         """The backbone's parameters before adaptation, the same for all tasks."""
         named = self.backbone.named_parameters()
@@ -129,6 +173,16 @@ class MLPNetwork:
             return grads, Evidence(outputs, y, weight, n_way, self.loss(outputs, y, weight))
 
         return gradient
+
+
+class _OneTask:
+    """Rows of one task: a slice has the axis of tasks before it."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __getitem__(self, part):
+        return self.rows[part][None]
 
 
 def _has_hooks(module):

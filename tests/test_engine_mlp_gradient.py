@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from skmeta.core.mlp_gradient import MLPGradient, mlp
+from skmeta.engine.mlp_gradient import MLPGradient, mlp
 
 N_TASKS, N_ROWS, N_FEATURES, N_OUTPUTS = 2, 5, 3, 4
 HIDDEN = {"no hidden layer": (), "one": (6,), "two": (6, 5)}
