@@ -43,7 +43,8 @@ class TAMLClassifier(MetaModelMixin, MetaClassifier):
 
         theta_i <- theta_i - inner_lr * grad L_i^S(theta_i) + meta_model_lr * g(theta_i, support set)
 
-    g first predicts zero, so an untrained TAML is TMAML.
+    g first predicts zero, so an untrained TAML is TMAML. What it adds in a step is at most a tenth as long as
+    the parameters that change, at their start; where it predicts more, it is scaled down.
 
     Parameters
     ----------
