@@ -81,11 +81,24 @@ def test_sizes_are_those_of_the_steps_that_adapt_takes(kind, meta_model):
 
 
 def test_weights_are_those_of_the_directions(kind):
-    updates = fitted(kind, meta_model=along_by_basis(), optimizer="sgd", outer_lr=1e-30).updates_
+    still = {"optimizer": "sgd", "outer_lr": 1e-30, "meta_model_lr": 0.02}
+    updates = fitted(kind, meta_model=along_by_basis(), **still).updates_
     assert updates["directions"].tolist() == ["gradient", "sign", "decay", "momentum", "return"]
     weights = updates["weights"]
     assert weights.shape == (4, len(updates["tensors"]), 5)
     np.testing.assert_allclose(weights, np.broadcast_to([3, 0, 0, 0, 0], weights.shape), atol=1e-5)
+
+
+def test_where_the_bound_cuts_an_update_off_they_tell_what_is_left(kind):
+    still = {"optimizer": "sgd", "outer_lr": 1e-30, "meta_model_lr": 20.0}
+    model = fitted(kind, meta_model=along_by_basis(), **still)
+    start = model.set_params(adapt_steps=0).adapt(*kind[1][0]).adapted_params_
+    updates = model.set_params(adapt_steps=4).adapt(*kind[1][0]).updates_
+    largest = 0.1 * torch.cat([start[name].flatten() for name in updates["tensors"]]).norm().item()
+    lengths = np.linalg.norm(updates["predicted"], axis=1)
+    np.testing.assert_allclose(lengths, largest, rtol=1e-4)
+    gradient = updates["gradient"] / 0.05  # which is the one direction of this g
+    np.testing.assert_allclose(updates["predicted"], 20 * updates["weights"][..., 0] * gradient, rtol=1e-3)
 
 
 def test_they_say_that_a_trained_meta_model_predicts(kind):

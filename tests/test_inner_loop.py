@@ -184,7 +184,7 @@ def test_plain_autograd_gives_the_same(case, first_order):
 @pytest.mark.parametrize("way", [gradient_of, gradient_by_autograd])
 def test_a_gradient_takes_its_tensors_as_independent(way):
     a, zero = torch.tensor([1.0, 2.0], requires_grad=True), torch.zeros(3)
-    grads, _ = way(lambda p: ((p["a"] * p["b"]).sum(), NOTHING))({"a": a, "b": 3 * a, "unused": zero})
+    grads, _ = way(lambda p: ((p["a"] * p["b"]).sum(), None))({"a": a, "b": 3 * a, "unused": zero})
     assert_same(grads, {"a": 3 * a, "b": a, "unused": zero})
     # The derivative of the gradient knows that b is made of a.
     assert_same(torch.autograd.grad(grads["a"].sum(), a)[0], torch.full((2,), 3.0))
@@ -237,12 +237,12 @@ CENTRE = torch.tensor([1.0, -2.0], dtype=torch.float64)
 THETA = torch.tensor([0.5, 4.0], dtype=torch.float64)
 GOAL = torch.tensor([3.0, 1.0], dtype=torch.float64)
 LR = 0.125
-NOTHING = Evidence(*[torch.zeros(())] * 5)
+ONE_ROW = Evidence(*[torch.zeros(())] * 2, torch.ones(1), *[torch.zeros(())] * 2)
 
 
 def quadratic(params):
     offset = params["theta"] - CENTRE
-    return offset @ A @ offset / 2, NOTHING
+    return offset @ A @ offset / 2, ONE_ROW
 
 
 def meta_step(n_steps, first_order):
@@ -283,7 +283,7 @@ def test_first_order_on_a_quadratic(n_steps):
 def test_each_tensor_has_its_own_step_size():
     params = {"a": torch.tensor(1.0), "b": torch.tensor(1.0)}
     rule = GradientDescent({"a": torch.tensor(0.5), "b": torch.tensor(0.25)})
-    adapted = inner_loop(gradient_of(lambda p: (p["a"] ** 2 + p["b"] ** 2, NOTHING)), params, rule, 2)
+    adapted = inner_loop(gradient_of(lambda p: (p["a"] ** 2 + p["b"] ** 2, ONE_ROW)), params, rule, 2)
     assert {name: p.item() for name, p in adapted.items()} == {"a": 0.0, "b": 0.25}
 
 
@@ -304,15 +304,15 @@ class Recorder(nn.Module):
 
 def test_a_learned_update_is_added_to_the_gradient_step_and_sees_the_momentum():
     recorder = Recorder()
-    rule = LearnedUpdate({"t": torch.tensor(0.25)}, recorder, 0.5, horizon=2)
+    rule = LearnedUpdate({"t": torch.tensor(0.25)}, recorder, 0.05, horizon=2)  # no step reaches the bound
     params = {"t": torch.tensor(16.0, dtype=torch.float64)}
-    adapted = inner_loop(gradient_of(lambda p: (p["t"] ** 2 / 2, NOTHING)), params, rule, 4)
-    # theta <- theta - theta/4 - m/2, with m <- 0.9 m + theta
+    adapted = inner_loop(gradient_of(lambda p: (p["t"] ** 2 / 2, ONE_ROW)), params, rule, 4)
+    # theta <- theta - theta/4 - m/20, with m <- 0.9 m + theta
     theta, momentum, seen = 16.0, 0.0, []
     for _ in range(4):
         momentum = 0.9 * momentum + theta
         seen.append((theta, momentum))
-        theta = theta - theta / 4 - momentum / 2
+        theta = theta - theta / 4 - momentum / 20
     assert adapted["t"].item() == pytest.approx(theta)
     for step, (value, m) in zip(recorder.steps, seen, strict=True):
         assert step.grads["t"].item() == pytest.approx(value)
@@ -320,6 +320,38 @@ def test_a_learned_update_is_added_to_the_gradient_step_and_sees_the_momentum():
         assert step.momentum["t"].item() == pytest.approx(m)
         assert step.initial_params["t"].item() == 16
     assert [step.progress for step in recorder.steps] == [0, 0.5, 1, 1]
+
+
+@pytest.mark.parametrize("meta_model_lr", [0.5, -0.5])
+@pytest.mark.parametrize(("size", "made"), [(0.9, 0.9), (1.0, 1.0), (4.0, 1.0), (1e6, 1.0)])
+def test_what_a_meta_model_adds_is_no_longer_than_a_tenth_of_the_start(size, made, meta_model_lr):
+    """Two tensors, 6 and 8, are of length ten together; the update is of length ``size``."""
+    params = {"a": torch.tensor([6.0]).double(), "b": torch.tensor([8.0]).double()}
+    update = {"a": torch.tensor([size * 1.2]).double(), "b": torch.tensor([size * -1.6]).double()}
+    rule = LearnedUpdate(
+        dict.fromkeys("ab", torch.tensor(0.25)), lambda step: update, meta_model_lr, horizon=2
+    )
+    adapted = inner_loop(gradient_of(lambda p: ((p["a"] + p["b"]).sum() * 4, ONE_ROW)), params, rule, 3)
+    sign = 1 if meta_model_lr > 0 else -1
+    assert adapted["a"].item() == pytest.approx(6 + 3 * (-1 + sign * made * 0.6))
+    assert adapted["b"].item() == pytest.approx(8 + 3 * (-1 - sign * made * 0.8))
+
+
+def test_the_bound_is_that_of_each_task_and_its_outer_derivative_is_exact():
+    kind = {"generator": torch.Generator().manual_seed(0), "dtype": torch.float64}
+    start, update = torch.randn(2, 3, **kind), torch.randn(3, **kind)
+    gradient = gradient_of(lambda p: (p["a"].sum(), ONE_ROW))
+
+    def adapt(start, update):
+        rule = LearnedUpdate({"a": torch.tensor(0.0)}, lambda step: {"a": update}, 1.0, horizon=2)
+        return inner_loop(gradient, {"a": start}, rule, 1)["a"]
+
+    adapted = torch.vmap(adapt, (0, None))(start, update)
+    torch.testing.assert_close(
+        adapted, start + 0.1 * update * start.norm(dim=1, keepdim=True) / update.norm()
+    )
+    leaves = start[0].clone().requires_grad_(), update.requires_grad_()
+    assert torch.autograd.gradcheck(adapt, leaves)
 
 
 @pytest.mark.parametrize("first_order", [False, True])

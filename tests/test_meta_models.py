@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from torch import nn
 from torch.func import grad
 
 from skmeta.core.inner_loop import Evidence, LearnedUpdate, Step, gradient_of, inner_loop
@@ -39,11 +40,12 @@ class Task(NamedTuple):
     y: torch.Tensor
     loss: object
     params: dict
+    weight: torch.Tensor | None = None  # of the support rows; None is one each
 
     def value(self, params):
         hidden = (self.x @ params["hidden"]).tanh() * params["scale"]
         outputs = hidden @ params["weight"] + params["bias"]
-        weight = self.x.new_ones(len(self.x))
+        weight = self.x.new_ones(len(self.x)) if self.weight is None else self.weight
         value = self.loss(outputs, self.y, weight)
         return value, Evidence(outputs, self.y, weight, torch.tensor(3), value)
 
@@ -110,6 +112,7 @@ DEGENERATE = {
     "constant features": lambda task: task._replace(x=torch.ones_like(task.x)),
     "features zero": lambda task: task._replace(x=torch.zeros_like(task.x)),
     "one row": lambda task: task._replace(x=task.x[:1], y=task.y[:1]),
+    "no row": lambda task: task._replace(x=task.x[:0], y=task.y[:0]),
 }
 
 
@@ -160,6 +163,31 @@ def test_values_and_outer_gradients_are_finite_on_degenerate_support_sets(make, 
     assert all(p.isfinite().all() for p in adapted.values())
     assert all(p.grad.isfinite().all() for p in [*params.values(), *g.parameters()] if p.grad is not None)
     assert all(p.grad is not None for p in params.values())
+
+
+class OnesMetaModel(nn.Module):
+    """One of the user's own, which adds to every task alike."""
+
+    def forward(self, step):
+        return {name: torch.ones_like(p) for name, p in step.params.items()}
+
+
+@pytest.mark.parametrize("padding", [0, 6], ids=["none", "padding alone"])
+def test_without_a_support_row_the_start_stays(make, kind, padding):
+    task = make_task(kind)
+    weight = torch.zeros(padding)
+    for g in active(make), OnesMetaModel():
+        empty = task._replace(x=task.x[:padding], y=task.y[:padding], weight=weight)
+        assert all(torch.equal(p, task.params[name]) for name, p in empty.adapt(g, 3).items())
+        assert not any(torch.equal(p, task.params[name]) for name, p in task.adapt(g, 3).items())
+
+
+def test_an_empty_task_among_others_has_no_part_in_their_updates(make, kind):
+    g, task = active(make, dtype=torch.float64), make_task(kind, torch.float64)
+    weights = torch.stack([torch.ones(6), torch.zeros(6)]).double()
+    mapped = torch.vmap(lambda weight: task._replace(weight=weight).adapt(g, 2))(weights)
+    torch.testing.assert_close({n: p[0] for n, p in mapped.items()}, task.adapt(g, 2))
+    assert all(torch.equal(p[1], task.params[n]) for n, p in mapped.items())
 
 
 # The gradient of a cross-entropy is bounded, that of a squared error is not: weights that climb it

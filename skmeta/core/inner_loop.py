@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
+from skmeta.core.backbones import TINY
+
 MOMENTUM_DECAY = 0.9
+# Length of what a meta-model may add in one step, as a share of that of the parameters at the start. Without
+# a bound it learns to let them grow by its small share of each step, and some new task explodes.
+LARGEST_SHARE = 0.1
 
 
 class Evidence(NamedTuple):
@@ -151,13 +156,31 @@ def bounded(gradient, largest, n_axes):
     def drawn_in(params):
         grads, evidence = gradient(params)
         with torch.no_grad():
-            norms = [torch.linalg.vector_norm(g.flatten(n_axes), dim=-1) for g in grads.values()]
-            norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
-            factor = largest / norm.clamp_min(largest)
+            factor = largest / _length(grads, n_axes).clamp_min(largest)
         axes = {name: [1] * (g.ndim - n_axes) for name, g in grads.items()}
         return {n: g * factor.reshape(*factor.shape, *axes[n]) for n, g in grads.items()}, evidence
 
     return drawn_in
+
+
+def kept_share(step, update, meta_model_lr):
+    """The share of a meta-model's ``update`` that is made: one number, for all of a task's tensors.
+
+    It is below one where the update is longer than ``LARGEST_SHARE`` allows, and zero without a support
+    row, since there is nothing to predict from.
+    """
+    weight = step.evidence.weight
+    n_axes = weight.ndim - 1
+    largest = LARGEST_SHARE * _length(step.initial_params, n_axes)
+    length = abs(meta_model_lr) * _length(update, n_axes)
+    share = largest / torch.maximum(length, largest).clamp_min(TINY)
+    return share * (weight.sum(-1) > 0)
+
+
+def _length(tensors, n_axes):
+    """Euclidean norm over all of a task's tensors; ``n_axes`` leading axes are those of tasks."""
+    norms = [torch.linalg.vector_norm(t.flatten(n_axes), dim=-1) for t in tensors.values()]
+    return torch.linalg.vector_norm(torch.stack(norms), dim=0)
 
 
 class GradientDescent:
@@ -179,7 +202,8 @@ class GradientDescent:
 class LearnedUpdate(GradientDescent):
     """``theta <- theta - inner_lr * gradient + meta_model_lr * meta_model(step)``.
 
-    ``horizon`` is the number of inner steps trained with; later steps look like the last of them.
+    ``horizon`` is the number of inner steps trained with; later steps look like the last of them. No step
+    adds more than ``kept_share`` allows.
     ``sizes`` is as in ``Step``; None counts all elements.
     """
 
@@ -196,9 +220,13 @@ class LearnedUpdate(GradientDescent):
         momentum = {name: torch.add(grads[name], m, alpha=MOMENTUM_DECAY) for name, m in momentum.items()}
         progress = min(k / self.horizon, 1.0)
         sizes = self.sizes or {name: p.numel() for name, p in params.items()}
-        update = self._predict(Step(progress, params, initial, grads, momentum, evidence, sizes))
+        step = Step(progress, params, initial, grads, momentum, evidence, sizes)
+        update = self._predict(step)
         params, _ = super().step(params, grads, evidence, None)
-        params = {name: torch.add(p, update[name], alpha=self.meta_model_lr) for name, p in params.items()}
+        kept = kept_share(step, update, self.meta_model_lr)
+        for name, p in params.items():
+            share = kept.reshape((*kept.shape, *[1] * (p.ndim - kept.ndim)))
+            params[name] = torch.addcmul(p, share, update[name], value=self.meta_model_lr)
         return params, (k + 1, initial, momentum)
 
     def _predict(self, step):

@@ -135,7 +135,7 @@ class _Moments:
 def _task_features(evidence):
     """z, shape (..., TASK_FEATURES): the same for any order of the support rows."""
     outputs, y, weight, n_way, loss = (part.detach() for part in evidence)
-    total = weight.sum(-1)
+    total = weight.sum(-1).clamp_min(TINY)
     if y.is_floating_point():
         residual = outputs - y
         bias = (residual * weight[..., None]).sum(-2) / total[..., None]

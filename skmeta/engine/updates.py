@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from skmeta.core.inner_loop import kept_share
 from skmeta.core.meta_models import BasisMetaModel
 
 
@@ -21,10 +22,12 @@ def updates_of(learner, *support, **how):
     def note(g, args, update):
         (step,) = args
         gradient = [lr * step.grads[name].norm().item() for name, lr in inner_lr.items()]
-        steps.append((gradient, [learner.meta_model_lr * update[name].norm().item() for name in inner_lr]))
+        share = kept_share(step, update, learner.meta_model_lr)
+        made = learner.meta_model_lr * share
+        steps.append((gradient, [(made * update[name].norm()).item() for name in inner_lr]))
         if isinstance(g, BasisMetaModel):
             of_tensors = g.direction_weights(step)
-            weights.append([of_tensors[name].flatten().tolist() for name in inner_lr])
+            weights.append([(share * of_tensors[name]).flatten().tolist() for name in inner_lr])
 
     g.register_forward_hook(note)
     with torch.no_grad():
