@@ -10,6 +10,7 @@ ESTIMATORS = [TMAMLClassifier, TAMLClassifier]
 REGRESSORS = [TMAMLRegressor, TAMLRegressor]
 QUICK = {
     "hidden_layer_sizes": (8,),
+    "inner_lr": 0.5,
     "inner_steps": 2,
     "max_iter": 3,
     "meta_batch_size": 4,

@@ -1118,9 +1118,9 @@ def test_optimizers(optimizer):
 
 @each_estimator
 def test_inner_step_sizes_are_learned_or_kept(estimator):
-    kept = estimator(**QUICK, learn_inner_lr=False, inner_lr=0.3).fit(TASKS)
+    kept = estimator(**QUICK | {"inner_lr": 0.3}, learn_inner_lr=False).fit(TASKS)
     torch.testing.assert_close(kept.meta_params_["log_inner_lr"].exp(), torch.full((4,), 0.3))
-    learned = estimator(**QUICK, inner_lr=0.3).fit(TASKS)
+    learned = estimator(**QUICK | {"inner_lr": 0.3}).fit(TASKS)
     rates = learned.meta_params_["log_inner_lr"].exp()
     assert (rates > 0).all() and (rates != kept.meta_params_["log_inner_lr"].exp()).all()
 

@@ -130,9 +130,9 @@ def test_grid_search():
 def test_grid_search_finds_the_better_step_size():
     """Steps of 1e-6 adapt to nothing: on tasks that contradict each other, they stay near chance."""
     clf = TMAMLClassifier(**QUICK | {"max_iter": 40, "inner_steps": 5}, learn_inner_lr=False)
-    search = GridSearchCV(clf, {"inner_lr": [1e-6, 0.1]}, cv=2).fit(CONTRARY)
+    search = GridSearchCV(clf, {"inner_lr": [1e-6, 0.3]}, cv=2).fit(CONTRARY)
     worse, better = search.cv_results_["mean_test_score"]
-    assert search.best_params_ == {"inner_lr": 0.1}
+    assert search.best_params_ == {"inner_lr": 0.3}
     assert better > 0.8 > 0.7 > worse
 
 
@@ -245,7 +245,7 @@ def test_learning_curve_of_a_few_rows(few_shot):
 
 def test_validation_curve():
     """Unadapted, a model of tasks that contradict each other stays at chance."""
-    clf = TMAMLClassifier(**QUICK | {"max_iter": 40, "inner_steps": 5, "inner_lr": 0.1})
+    clf = TMAMLClassifier(**QUICK | {"max_iter": 40, "inner_steps": 5, "inner_lr": 0.3})
     _, scores = validation_curve(clf, CONTRARY, None, param_name="adapt_steps", param_range=[0, 5], cv=2)
     for n_steps, by_hand in zip((0, 5), scores, strict=True):
         clf.set_params(adapt_steps=n_steps)
