@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skmeta.core.backbones import BATCH_NORMS, MLP, Conv4, StandardizedMLP, WeightedFeatures
+from skmeta.core.backbones import BATCH_NORMS, MLP, Conv4, WeightedFeatures
 
 BACKBONES = {
     "MLP": (lambda: MLP(4, (6, 3)), (4,), 3),
@@ -44,29 +44,6 @@ def test_mlp_by_hand():
     second.weight.data, second.bias.data = torch.tensor([[5.0, 6.0]]), torch.tensor([-7.0])
     # (1, 1): hidden (4, -1) becomes (4, 0), and 5 * 4 - 7 = 13. (-1, 0): (0, -3) becomes 0, and -7 becomes 0.
     assert mlp(torch.tensor([[1.0, 1.0], [-1.0, 0.0]])).tolist() == [[13.0], [0.0]]
-
-
-def standardized(mean=(1.0, -2.0, 0.0), scale=(2.0, 0.1, 1.0)):
-    return StandardizedMLP(3, (4,), mean=mean, scale=scale)
-
-
-def test_a_standardized_mlp_is_an_mlp_of_standardized_rows():
-    backbone, plain = standardized().double(), MLP(3, (4,)).double()
-    plain.load_state_dict({n: p for n, p in backbone.state_dict().items() if n.startswith("layers.")})
-    z = torch.randn(50, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    x = z * backbone.scale + backbone.mean
-    torch.testing.assert_close(backbone(x), plain(z))
-    torch.testing.assert_close(torch.cat([backbone(row[None]) for row in x]), backbone(x))
-    far = z.sign() * 1e6
-    torch.testing.assert_close(backbone(far), plain(far.sign() * StandardizedMLP.LIMIT))
-
-
-def test_the_statistics_of_a_standardized_mlp_are_kept_and_not_learned():
-    backbone = standardized()
-    assert [name for name, _ in backbone.named_parameters()] == ["layers.0.weight", "layers.0.bias"]
-    other = standardized(mean=(0, 0, 0), scale=(1, 1, 1))
-    other.load_state_dict(backbone.state_dict())
-    assert other.mean.tolist() == [1, -2, 0] and other.scale.tolist() == pytest.approx([2, 0.1, 1])
 
 
 def test_weighted_features_by_hand():

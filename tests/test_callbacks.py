@@ -382,7 +382,7 @@ def width_of(model):
 
 
 def decay_of(model):
-    return model.net_.optimizer_.param_groups[0]["weight_decay"]
+    return model.net_.optimizer_.param_groups[-1]["weight_decay"]  # those before are of logarithms
 
 
 def epochs_of(model):

@@ -361,7 +361,7 @@ def test_classes_that_the_support_set_lacks_are_never_answered(prior):
     kept = Y_S != "b"
     model = FewShotClassifier(prior).fit(X_S[kept], Y_S[kept])
     assert model.classes_.tolist() == ["a", "c"]
-    assert set(model.predict(X_Q)) == {"a", "c"}
+    assert set(model.predict(X_Q)) <= {"a", "c"} and len(X_Q) == 21
     p = adapt(prior, X_S[kept], Y_S[kept]).predict_proba(X_Q)
     assert p.shape == (21, 3) and p[:, 1].min() > 0
     expected = p[:, [0, 2]] / p[:, [0, 2]].sum(1, keepdims=True)

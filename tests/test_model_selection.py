@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from made_tasks import QUICK, REGRESSORS, episodes_seen_by, flatten, make_curves, make_tasks, split
 from scipy import sparse
 from scipy.stats import t
@@ -96,7 +97,8 @@ def test_the_same_number_draws_the_same_episodes_whatever_the_model():
     assert not same(first, other)
     with episodes_seen_by(TRAINED) as ours:
         evaluate(TRAINED, TASKS, n_episodes=12, random_state=3)
-    assert same([(X, X_query) for X, _, X_query in first], [(X, X_query) for X, X_query, _ in ours])
+    prepared = [[TRAINED._preparation(torch.as_tensor(part)) for part in (X, query)] for X, _, query in first]
+    assert same(prepared, [(X, X_query) for X, X_query, _ in ours])
 
 
 def test_a_fitted_pipeline_is_adapted_and_not_trained_again():
@@ -335,7 +337,7 @@ def test_a_callable_gets_the_truth_before_the_predictions():
 
 @pytest.mark.filterwarnings("ignore:R\\^2 score is not well-defined")
 def test_a_metric_that_is_not_defined_is_an_error():
-    with pytest.raises(ValueError, match="task 0: metric='r2' is not defined for 1 query row"):
+    with pytest.raises(ValueError, match="task 0: metric='r2' is not defined for its 1 query rows"):
         evaluate(Ridge(), CURVES, n_query=1, metric="r2")
 
 

@@ -42,7 +42,9 @@ class Recorder(BaseEstimator):
 
 
 class RecordingClassifier(ClassifierMixin, Recorder):
-    pass
+    @property
+    def classes_(self):
+        return np.unique(self.support[1])
 
 
 class RecordingRegressor(RegressorMixin, Recorder):
