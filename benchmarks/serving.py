@@ -15,9 +15,10 @@ LEAST_AGREEMENT = 0.999
 def measure(seconds, n_tasks=1000, n_threads=(1, 2)):
     """Seconds of adapting to one task and predicting 100 rows, and of ``n_tasks`` such tasks."""
     case = TABULAR
-    clf = case.estimator(max_iter=50).fit(case.tasks(64))
+    tasks = case.tasks(64)
+    clf = case.estimator(max_iter=50).fit(tasks)
     supports, queries = new_tasks(case, n_tasks)
-    loop = tutorial_model(case, clf)
+    loop = tutorial_model(case, clf, tasks)
     agreement = check_predictions(clf, loop, supports, queries)
     one = {
         "skmeta": mean_block(in_turn(lambda s, q: clf.adapt(*s).predict(q), supports, queries)),
@@ -68,16 +69,18 @@ def regress(support, query):
     return LogisticRegression().fit(*support).predict(query)
 
 
-def tutorial_model(case, clf):
-    """A function that adapts by SGD and predicts as tutorials write it, from what ``clf`` has learned."""
-    model = case.model()
+def tutorial_model(case, clf, tasks):
+    """A function that adapts by SGD and predicts as tutorials do, from what ``clf`` learned of tasks."""
+    model, rows = case.model(), np.concatenate([X for X, _ in tasks])
+    mean, scale = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
     learned = clf.meta_params_
     start = [p for name, p in learned.items() if name.startswith("backbone.")]
     start += [learned["head.weight"], learned["head.bias"]]
     names = [name for name, _ in model.named_parameters()]
 
     def answer(support, query):
-        X, y = map(torch.as_tensor, support)
+        X, X_query = (torch.as_tensor(((X - mean) / scale).astype(np.float32)) for X in (support[0], query))
+        y = torch.as_tensor(support[1])
         params = [p.clone().requires_grad_() for p in start]
         for _ in range(case.inner_steps):
             loss = case.loss(functional_call(model, dict(zip(names, params, strict=True)), X), y)
@@ -86,7 +89,7 @@ def tutorial_model(case, clf):
             params = [(p - case.inner_lr * g).detach().requires_grad_() for p, g in steps]
         with torch.no_grad():
             adapted = dict(zip(names, params, strict=True))
-            return functional_call(model, adapted, torch.as_tensor(query)).argmax(1).numpy()
+            return functional_call(model, adapted, X_query).argmax(1).numpy()
 
     return answer
 

@@ -70,9 +70,10 @@ def test_second_derivatives_count():
 
 def test_predictions_are_compared():
     case = TINY[1]
-    clf = case.estimator(max_iter=1).fit(case.tasks(4))
+    tasks = case.tasks(4)
+    clf = case.estimator(max_iter=1).fit(tasks)
     supports, queries = new_tasks(case, 3)
-    assert check_predictions(clf, tutorial_model(case, clf), supports, queries) >= 0.999
+    assert check_predictions(clf, tutorial_model(case, clf, tasks), supports, queries) >= 0.999
     with pytest.raises(ValueError, match="agree on"):
         check_predictions(clf, regress, supports, queries)
 
