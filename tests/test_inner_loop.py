@@ -50,10 +50,11 @@ def step_sizes(params):
     return {name: torch.tensor(0.1 + 0.05 * i, dtype=torch.float64) for i, name in enumerate(params)}
 
 
-# name: (rule for some params, is its outer derivative exact?). A basis model detaches its statistics.
+# name: (rule for some params, is its outer derivative exact?). A basis model detaches its statistics, and no
+# step of the smooth one reaches the bound, which counts as a constant.
 RULES = {
     "gradient descent": (lambda p: GradientDescent(step_sizes(p)), True),
-    "smooth": (lambda p: LearnedUpdate(step_sizes(p), Smooth(), 0.02, N_STEPS), True),
+    "smooth": (lambda p: LearnedUpdate(step_sizes(p), Smooth(), 0.002, N_STEPS), True),
     "basis": (lambda p: LearnedUpdate(step_sizes(p), BASIS, 0.1, N_STEPS), False),
 }
 
@@ -227,7 +228,8 @@ def test_gradcheck_of_the_outer_derivative(name, kind):
     def adapt(*values):
         return tuple(case.adapt(make_task(), dict(zip(case.params, values, strict=True))).values())
 
-    assert torch.autograd.gradcheck(adapt, tuple(p.requires_grad_() for p in case.params.values()))
+    values = tuple(p.requires_grad_() for p in case.params.values())
+    assert torch.autograd.gradcheck(adapt, values, rtol=1e-4)
 
 
 # ---- quadratic losses (theta - c)' A (theta - c) / 2, whose gradient steps are linear maps
@@ -337,21 +339,20 @@ def test_what_a_meta_model_adds_is_no_longer_than_a_tenth_of_the_start(size, mad
     assert adapted["b"].item() == pytest.approx(8 + 3 * (-1 - sign * made * 0.8))
 
 
-def test_the_bound_is_that_of_each_task_and_its_outer_derivative_is_exact():
+def test_the_bound_is_that_of_each_task_and_a_constant_in_the_outer_derivative():
     kind = {"generator": torch.Generator().manual_seed(0), "dtype": torch.float64}
-    start, update = torch.randn(2, 3, **kind), torch.randn(3, **kind)
-    gradient = gradient_of(lambda p: (p["a"].sum(), ONE_ROW))
+    start, update = (torch.randn(shape, **kind).requires_grad_() for shape in ((2, 3), (3,)))
 
-    def adapt(start, update):
+    def adapt(start):
         rule = LearnedUpdate({"a": torch.tensor(0.0)}, lambda step: {"a": update}, 1.0, horizon=2)
-        return inner_loop(gradient, {"a": start}, rule, 1)["a"]
+        return inner_loop(gradient_of(lambda p: (p["a"].sum(), ONE_ROW)), {"a": start}, rule, 1)["a"]
 
-    adapted = torch.vmap(adapt, (0, None))(start, update)
-    torch.testing.assert_close(
-        adapted, start + 0.1 * update * start.norm(dim=1, keepdim=True) / update.norm()
-    )
-    leaves = start[0].clone().requires_grad_(), update.requires_grad_()
-    assert torch.autograd.gradcheck(adapt, leaves)
+    adapted = torch.vmap(adapt)(start)
+    share = (0.1 * start.norm(dim=1) / update.norm()).detach()
+    torch.testing.assert_close(adapted, start + share[:, None] * update)
+    of_start, of_update = torch.autograd.grad(adapted.sum(), (start, update))
+    torch.testing.assert_close(of_start, torch.ones_like(start))
+    torch.testing.assert_close(of_update, share.sum().expand(3))
 
 
 @pytest.mark.parametrize("first_order", [False, True])

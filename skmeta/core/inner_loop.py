@@ -163,11 +163,13 @@ def bounded(gradient, largest, n_axes):
     return drawn_in
 
 
+@torch.no_grad()
 def kept_share(step, update, meta_model_lr):
     """The share of a meta-model's ``update`` that is made: one number, for all of a task's tensors.
 
     It is below one where the update is longer than ``LARGEST_SHARE`` allows, and zero without a support
-    row, since there is nothing to predict from.
+    row, since there is nothing to predict from. It counts as a constant in the outer derivative: by an exact
+    one the start itself learns to grow, which lets the updates grow, and nothing is bounded.
     """
     weight = step.evidence.weight
     n_axes = weight.ndim - 1
