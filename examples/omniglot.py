@@ -2,7 +2,7 @@
 
 Meta-trains Conv4 on drawings of 4,112 characters for as long as ``--minutes`` says, reports the
 accuracy on meta-validation characters while it runs, keeps the state that did best there, and at the
-end reports the accuracy on 600 episodes of meta-test characters, once.
+end reports the accuracy on 600 episodes of meta-test characters, once; ``--episodes`` changes the number.
 
     python examples/omniglot.py --minutes 20
     python examples/omniglot.py --way 20 --shot 1 --algorithm taml --minutes 60
@@ -45,19 +45,19 @@ def main(args):
         random_state=args.seed,
     )
     best, kept, spent = 0.0, None, 0.0
-    print("minutes  outer steps  loss   meta-validation accuracy (300 episodes)")
+    print(f"minutes  outer steps  loss   meta-validation accuracy ({args.episodes // 2} episodes)")
     while spent < 60 * args.minutes:
         start = time.perf_counter()
         learner.fit(train)
         spent += time.perf_counter() - start
-        result = accuracy(learner, validation, args, n_episodes=300)
+        result = accuracy(learner, validation, args, n_episodes=args.episodes // 2)
         loss = sum(learner.loss_curve_[-args.chunk :]) / args.chunk
         print(f"{spent / 60:7.1f}  {learner.n_iter_:11d}  {loss:.3f}  {show(result)}", flush=True)
         if result.mean > best:
             best, kept = result.mean, pickle.dumps(learner)
-    result = accuracy(pickle.loads(kept), test, args, n_episodes=600)
+    result = accuracy(pickle.loads(kept), test, args, n_episodes=args.episodes)
     title = f"{args.algorithm.upper()}, {args.way}-way {args.shot}-shot"
-    print(f"\n{title}, meta-test: {show(result)} (600 episodes)")
+    print(f"\n{title}, meta-test: {show(result)} ({args.episodes} episodes)")
 
 
 def read(subset, path):
@@ -82,6 +82,7 @@ if __name__ == "__main__":
     parser.add_argument("--shot", type=int, default=1, help="drawings of each to adapt to")
     parser.add_argument("--minutes", type=float, default=20, help="time to meta-train")
     parser.add_argument("--chunk", type=int, default=100, help="outer steps between two reports")
+    parser.add_argument("--episodes", type=int, default=600, help="of meta-test; half as many of validation")
     parser.add_argument("--algorithm", choices=ALGORITHMS, default="tmaml")
     parser.add_argument("--data", help="folder with omniglot_28.npz (default: SKMETA_DATA, else download)")
     parser.add_argument("--device", default="auto")

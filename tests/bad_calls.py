@@ -83,7 +83,7 @@ def _fit_adapt(estimator, tasks=TASKS, **params):
 def _use(model, tasks=None):
     tasks = tasks or (VALUES if is_regressor(model) else TASKS)
     X, y = tasks[1]
-    answers = [*model.predict_tasks(tasks[:2], [X, X]), model.score(tasks)]
+    answers = [*model.predict_tasks(tasks[:2], [X, X]), model.score(tasks[:3])]
     if hasattr(model, "adapted_params_"):
         answers.append(model.predict(X))
     return [*answers, model.adapt(X, y).predict(X)]
@@ -189,13 +189,13 @@ class Bad(NamedTuple):
 
 def check_bad_call(bad, name):
     """Assert that the call fails as told, and leaves the object of that ``name`` as it was, at work."""
-    model, good = made(name), made(name)
+    model = made(name)
     if bad.params:
         model.set_params(**bad.params)
     check_refused(model, bad.call, bad.error, bad.name, bad.value)
     if bad.params:
         vars(model).pop("_skorch_params", None)  # skorch's spellings have no default to go back to
-        model.set_params(**good.get_params(deep=False))
+        model.set_params(**made(name).get_params(deep=False))
     for answer, expected in zip(OBJECTS[name][1](model), _expected(name), strict=True):
         np.testing.assert_array_equal(answer, expected)
 

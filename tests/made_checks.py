@@ -56,11 +56,11 @@ class TrainsItsPrior:
 
 
 class ReadyClassifier(TrainsItsPrior, skmeta.FewShotClassifier):
-    _learner = skmeta.TMAMLClassifier(max_iter=5, random_state=0)
+    _learner = skmeta.TMAMLClassifier(max_iter=3, random_state=0)
 
 
 class ReadyRegressor(TrainsItsPrior, skmeta.FewShotRegressor):
-    _learner = skmeta.TMAMLRegressor(max_iter=20, random_state=0)
+    _learner = skmeta.TMAMLRegressor(max_iter=12, random_state=0)
 
 
 def texts_of_chain(error):

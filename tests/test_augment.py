@@ -129,13 +129,6 @@ def test_it_changes_what_is_learned_the_same_way_each_time(estimator, tasks):
     assert same(nothing, estimator(**QUICK).fit(tasks))
 
 
-@of_each_estimator
-def test_stop_and_resume_is_one_run(estimator, tasks):
-    whole = estimator(**QUICK | {"max_iter": 70}, augment=NOISE).fit(tasks)
-    parts = estimator(**QUICK | {"max_iter": 35}, augment=NOISE, warm_start=True).fit(tasks).fit(tasks)
-    assert same(parts, whole)
-
-
 def test_it_sees_the_meta_batches_of_meta_training_alone():
     seen = []
 

@@ -155,16 +155,6 @@ def test_it_changes_what_is_kept_and_not_how_it_is_found(estimator, tasks):
     assert same(estimator(**QUICK | one, average=DECAY).fit(tasks), estimator(**QUICK | one).fit(tasks))
 
 
-@of_each_estimator
-def test_warm_starts_are_one_run(estimator, tasks):
-    whole = estimator(**QUICK | {"max_iter": 70}, average=DECAY).fit(tasks)
-    parts = estimator(**QUICK | {"max_iter": 35}, average=DECAY, warm_start=True).fit(tasks)
-    parts.adapt(*tasks[0]).predict(tasks[0][0])
-    parts = pickle.loads(pickle.dumps(parts)).fit(tasks)
-    assert same(parts, whole)
-    assert parts.loss_curve_ == whole.loss_curve_
-
-
 def test_validation_scores_are_those_of_what_is_kept():
     settings = QUICK | {"inner_steps": 1, "max_iter": 100, "outer_lr": 0.05}
     clf = TMAMLClassifier(**settings, average=0.95, early_stopping=True, tol=0.0)

@@ -980,25 +980,6 @@ def test_max_iter_auto(monkeypatch):
         assert TMAMLClassifier(**QUICK | {"max_iter": "auto"}).fit(*data).n_iter_ == n_steps
 
 
-@each_estimator
-def test_two_warm_starts_of_30_steps_are_one_run_of_60(estimator):
-    whole = estimator(**QUICK | {"max_iter": 60}).fit(TASKS)
-    parts = estimator(**QUICK | {"max_iter": 30}, warm_start=True).fit(TASKS)
-    halfway = copied(parts.meta_params_)
-    parts.fit(TASKS)
-    assert_same_params(parts.meta_params_, whole.meta_params_)
-    assert differ(parts.meta_params_, halfway)
-    assert parts.n_iter_ == 60
-    assert parts.loss_curve_ == whole.loss_curve_
-
-
-@each_estimator
-def test_a_warm_start_survives_a_pickle(estimator):
-    whole = estimator(**QUICK | {"max_iter": 20}).fit(TASKS)
-    part = estimator(**QUICK | {"max_iter": 10}, warm_start=True).fit(TASKS)
-    assert_same_params(pickle.loads(pickle.dumps(part)).fit(TASKS).meta_params_, whole.meta_params_)
-
-
 class Remember(Callback):
     """What was learned at the end of each epoch."""
 

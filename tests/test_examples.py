@@ -65,6 +65,8 @@ def test_spread_is_that_of_the_losses_in_units_of_their_mean():
 @pytest.mark.skipif(not (DATA / "omniglot").exists(), reason="needs a local copy of Omniglot")
 def test_omniglot(monkeypatch, capsys):
     arguments = ["--minutes", "0.001", "--data", str(DATA / "omniglot"), "--threads", "1", "--chunk", "2"]
+    arguments += ["--episodes", "20"]
     monkeypatch.setattr(sys, "argv", ["omniglot.py", *arguments])
     runpy.run_path(str(ROOT / "examples" / "omniglot.py"), run_name="__main__")
-    assert re.search(r"TMAML, 5-way 1-shot, meta-test: \d\d\.\d\d ± \d\.\d\d %", capsys.readouterr().out)
+    shown = capsys.readouterr().out
+    assert re.search(r"TMAML, 5-way 1-shot, meta-test: \d\d\.\d\d ± \d\.\d\d % \(20 episodes\)", shown)

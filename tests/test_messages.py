@@ -93,15 +93,6 @@ def test_ctrl_c_keeps_what_was_learned(estimator, after):
     np.testing.assert_array_equal(clf.adapt(X, Y).predict_proba(X), same.adapt(X, Y).predict_proba(X))
 
 
-def test_a_run_ended_by_ctrl_c_goes_on_by_a_warm_start():
-    stopped = TMAMLClassifier(**QUICK | {"max_iter": 9}, warm_start=True, callbacks=[Interrupt(4)]).fit(TASKS)
-    stopped.set_params(max_iter=5).fit(TASKS)
-    whole = TMAMLClassifier(**QUICK | {"max_iter": 9}).fit(TASKS)
-    assert stopped.n_iter_ == 9
-    for name, p in whole.meta_params_.items():
-        assert torch.equal(stopped.meta_params_[name], p)
-
-
 def test_ctrl_c_while_early_stopping():
     clf = TMAMLClassifier(
         **QUICK | {"max_iter": 120, "inner_steps": 1}, early_stopping=True, callbacks=[Interrupt(70)]

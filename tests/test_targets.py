@@ -64,9 +64,9 @@ def test_one_task_has_its_mean_and_the_unbiased_logarithm_of_its_deviation():
 
 @pytest.mark.parametrize("n_rows", [2, 3, 5, 30])
 def test_the_logarithm_of_the_scale_is_unbiased(n_rows):
-    rng = np.random.default_rng(n_rows)
-    scaler = fit(torch.as_tensor(5 * rng.normal(size=(20_000, n_rows, 1))))
-    error = np.sqrt(polygamma(1, (n_rows - 1) / 2) / 4 / 20_000)
+    rng, n_tasks = np.random.default_rng(n_rows), 5_000
+    scaler = fit(torch.as_tensor(5 * rng.normal(size=(n_tasks, n_rows, 1))))
+    error = np.sqrt(polygamma(1, (n_rows - 1) / 2) / 4 / n_tasks)
     assert abs(scaler.log_scale[0].item() - np.log(5)) < 4 * error
     assert scaler.log_scale[1].item() < 0.05  # these tasks do not differ
 

@@ -77,10 +77,9 @@ from sklearn.pipeline import make_pipeline
 from skmeta import TMAMLClassifier, adapt
 
 kind, path = sys.argv[1:]
-parts = json.loads(gzip.open(path).read())
-texts, intents = zip(*[row for name in ("train", "val", "test") for row in parts[name]])
+texts, intents = zip(*json.loads(gzip.open(path).read())["train"])
 intents = np.array(intents)
-settings = {"n_way": 5, "n_shot": 5, "n_query": 15, "max_iter": 10, "random_state": 0}
+settings = {"n_way": 5, "n_shot": 5, "n_query": 15, "max_iter": 3, "random_state": 0}
 if kind == "needed":  # the sparse matrix, and the model trained on as few rows as give its episodes
     X = TfidfVectorizer().fit_transform(texts)
     classes = np.unique(intents)[:6]
@@ -111,5 +110,5 @@ def peak_memory(kind):
 def test_the_memory_of_a_pipeline_of_texts():
     needed, used, dense = (peak_memory(kind) for kind in ("needed", "pipeline", "dense"))
     print(f"needed {needed:.0f} MiB, pipeline {used:.0f} MiB, with a dense matrix {dense:.0f} MiB")
-    assert used < 1.5 * needed
-    assert dense > 1.1 * used  # so a dense copy would be noticed
+    copy = dense - needed
+    assert copy > 100 and used < needed + copy / 2
