@@ -71,6 +71,8 @@ def plain(value):
 
     ``np.uint8(200) + np.uint8(100)`` is 44, and torch's generators take no ``np.int64``.
     """
+    if value is None or type(value) in (bool, int, float, str):
+        return value
     if type(value) in (tuple, list):
         return type(value)(map(plain, value))
     if isinstance(value, np.ndarray) and value.ndim == 0:

@@ -10,13 +10,14 @@ ESTIMATORS = [TMAMLClassifier, TAMLClassifier]
 REGRESSORS = [TMAMLRegressor, TAMLRegressor]
 QUICK = {
     "hidden_layer_sizes": (8,),
-    "inner_lr": 0.5,
     "inner_steps": 2,
     "max_iter": 3,
     "meta_batch_size": 4,
     "n_query": 5,
     "random_state": 0,
 }
+# So few steps as these learn of classes, whose features are standardised, by large ones only.
+LEARNING = QUICK | {"inner_lr": 0.5}
 
 
 def make_tasks(n_tasks=8, *, n_rows=24, n_features=3, labels=(0, 1), spread=1.0, seed=0):

@@ -269,7 +269,7 @@ def test_steps_of_a_linear_regressor_are_a_contraction(n_steps):
     def standard(X):
         return np.hstack([(X - rows.mean(0)) / rows.std(0), np.ones((len(X), 1))])
 
-    level, scale = (v.item() for v in reg._scaler(torch.as_tensor(y)[:, None], torch.ones(len(y))))
+    level, scale = (v.item() for v in reg._labels.scaler(torch.as_tensor(y)[:, None], torch.ones(len(y))))
     Z, t = standard(X), (y - level) / scale
     meta = reg.meta_params_
     start = np.append(meta["head.weight"].numpy(), meta["head.bias"].numpy())
@@ -320,7 +320,7 @@ def test_the_validation_score_is_one_minus_the_error_in_units_of_the_tasks_sprea
     reg = TMAMLRegressor(**QUICK, early_stopping=True).fit(given)
     by_hand = []
     for (_, y), (X_s, y_s, X_q, y_q) in zip(TASKS, given, strict=True):
-        _, spread = reg._scaler(torch.as_tensor(y)[:, None], torch.ones(len(y)))
+        _, spread = reg._labels.scaler(torch.as_tensor(y)[:, None], torch.ones(len(y)))
         error = mean_squared_error(y_q, reg.adapt(X_s, y_s).predict(X_q)) / spread.item() ** 2
         by_hand.append(1 - error)
     (score,) = reg.validation_scores_

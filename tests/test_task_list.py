@@ -10,7 +10,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from made_tasks import ESTIMATORS, QUICK, REGRESSORS, make_curves, make_tasks, split
+from made_tasks import ESTIMATORS, LEARNING, REGRESSORS, make_curves, make_tasks, split
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, train_test_split
@@ -132,7 +132,7 @@ def test_there_are_no_tasks_beyond_the_ids(index):
 
 def test_a_task_must_be_a_tuple():
     tasks = TaskList(lambda name: list(BY_NAME[name]), NAMES)
-    for use in (lambda: tasks[1], lambda: TMAMLClassifier(**QUICK).fit(tasks[1:])):
+    for use in (lambda: tasks[1], lambda: TMAMLClassifier(**LEARNING).fit(tasks[1:])):
         with pytest.raises(TypeError, match=r"load must return a tuple.*'b' it returned list"):
             use()
 
@@ -150,7 +150,7 @@ def changed(name, X, y):
     ],
 )
 def test_fit_names_a_bad_task(task, message):
-    clf = TMAMLClassifier(**QUICK)
+    clf = TMAMLClassifier(**LEARNING)
     with pytest.raises(ValueError, match=message):
         clf.fit(TaskList(changed("c", *task), NAMES))
     assert not hasattr(clf, "net_")
@@ -165,14 +165,14 @@ def test_a_task_must_stay_the_same():
         return X[:n_rows], y[:n_rows]
 
     with pytest.raises(ValueError, match=r"task '\w' had 24 rows when it was read first, and now 20"):
-        TMAMLClassifier(**QUICK).fit(TaskList(shrinking, NAMES))
+        TMAMLClassifier(**LEARNING).fit(TaskList(shrinking, NAMES))
 
 
 def test_no_tasks():
     with pytest.raises(ValueError, match="X is an empty list of tasks"):
-        TMAMLClassifier(**QUICK).fit(lazy()[:0])
+        TMAMLClassifier(**LEARNING).fit(lazy()[:0])
     with pytest.raises(ValueError, match=re.escape("y must be None; got an array of shape (9,)")):
-        TMAMLClassifier(**QUICK).fit(lazy(), np.zeros(9))
+        TMAMLClassifier(**LEARNING).fit(lazy(), np.zeros(9))
 
 
 # ---- scikit-learn's splits
@@ -212,9 +212,9 @@ def test_cross_validation_loads_nothing_beforehand():
 @pytest.mark.parametrize("scoring", [None, few_shot_scorer(n_shot=3)], ids=["score", "few_shot_scorer"])
 def test_searches_give_what_they_give_for_a_list(scoring):
     def search(tasks):
-        return GridSearchCV(TMAMLClassifier(**QUICK), {"inner_lr": [0.01, 0.3]}, cv=3, scoring=scoring).fit(
-            tasks
-        )
+        return GridSearchCV(
+            TMAMLClassifier(**LEARNING), {"inner_lr": [0.01, 0.3]}, cv=3, scoring=scoring
+        ).fit(tasks)
 
     a, b = search(TASKS), search(lazy())
     np.testing.assert_array_equal(a.cv_results_["mean_test_score"], b.cv_results_["mean_test_score"])
@@ -236,7 +236,7 @@ def forms(tasks):
 @pytest.mark.parametrize("estimator", [*ESTIMATORS, *REGRESSORS])
 def test_it_gives_the_model_of_a_list(estimator, form, early_stopping):
     tasks = forms(make_curves(9) if estimator in REGRESSORS else TASKS)[form]
-    settings = QUICK | {"early_stopping": early_stopping}
+    settings = LEARNING | {"early_stopping": early_stopping}
     a, b = estimator(**settings).fit(tasks), estimator(**settings).fit(lazy(tasks))
     assert_same_params(a.meta_params_, b.meta_params_)
     assert a.loss_curve_ == b.loss_curve_ and a.validation_scores_ == b.validation_scores_
@@ -249,7 +249,7 @@ def test_it_gives_the_model_of_a_list(estimator, form, early_stopping):
 
 
 def test_a_warm_start_and_evaluate_give_what_they_give_for_a_list():
-    a, b = (TMAMLClassifier(**QUICK, warm_start=True).fit(t).fit(t) for t in (TASKS, lazy()))
+    a, b = (TMAMLClassifier(**LEARNING, warm_start=True).fit(t).fit(t) for t in (TASKS, lazy()))
     assert_same_params(a.meta_params_, b.meta_params_)
     for tasks in TASKS, forms(TASKS)["given"]:
         scores = [evaluate(a, t, n_episodes=20).scores for t in (tasks, lazy(tasks))]
@@ -263,7 +263,7 @@ def test_a_warm_start_and_evaluate_give_what_they_give_for_a_list():
 @pytest.mark.parametrize("estimator", [TMAMLClassifier, TMAMLRegressor])
 def test_no_more_than_a_meta_batch_is_held(estimator):
     loader = Loader(TASKS if estimator is TMAMLClassifier else make_curves(9))
-    estimator(**QUICK | {"meta_batch_size": 3, "max_iter": 30}).fit(lazy(loader=loader))
+    estimator(**LEARNING | {"meta_batch_size": 3, "max_iter": 30}).fit(lazy(loader=loader))
     assert len(loader.asked) > 9 + 30
     assert loader.most_alive <= 3
     assert loader.n_alive() == 0
@@ -275,7 +275,7 @@ def test_no_more_than_a_meta_batch_is_held(estimator):
 @pytest.mark.parametrize("estimator", [TMAMLClassifier, TMAMLRegressor])
 def test_an_evaluation_loads_each_task_once_to_check_it_and_once_for_each_model(estimator, form):
     tasks = TASKS if estimator is TMAMLClassifier else make_curves(9)
-    model = estimator(**QUICK).fit(tasks)
+    model = estimator(**LEARNING).fit(tasks)
     loader = Loader(forms(tasks)[form])
     result = compare(model, model, lazy(loader=loader), n_episodes=90)
     assert "".join(loader.asked) == 3 * "".join(NAMES)

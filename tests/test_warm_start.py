@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from made_tasks import QUICK, make_tasks
+from made_tasks import LEARNING, make_tasks
 from torch import nn
 
 from skmeta import GaussianNoise, TMAMLClassifier
@@ -77,7 +77,7 @@ def test_unequal(a, b):
 
 @pytest.mark.parametrize("augment", [partial(GaussianNoise, 0.5), partial(Shifted, np.ones(3))])
 def test_a_warm_start_goes_on_with_an_equal_parameter_and_not_with_another(augment):
-    clf = TMAMLClassifier(**QUICK, warm_start=True, augment=augment()).fit(TASKS)
+    clf = TMAMLClassifier(**LEARNING, warm_start=True, augment=augment()).fit(TASKS)
     clf = pickle.loads(pickle.dumps(clf)).set_params(augment=augment()).fit(TASKS)
     assert clf.n_iter_ == 6
     other = Shifted(np.zeros(3))
@@ -89,7 +89,7 @@ def test_a_warm_start_goes_on_with_an_equal_parameter_and_not_with_another(augme
 def test_early_stopping_keeps_the_best_state_of_all_fits(average):
     """Steps that move nothing: what is found at the start of each fit is all that there is to choose from."""
     still = {"optimizer": "sgd", "outer_lr": 1e-30, "average": average}
-    settings = QUICK | {"early_stopping": True, "validation_fraction": 0.3, "warm_start": True} | still
+    settings = LEARNING | {"early_stopping": True, "validation_fraction": 0.3, "warm_start": True} | still
     clf = TMAMLClassifier(**settings).fit(make_tasks(10))
     kept = clf.meta_params_
     with torch.no_grad():  # zero everywhere, it cannot tell one class from another

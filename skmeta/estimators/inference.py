@@ -13,7 +13,7 @@ from skmeta.core.backbones import MLP
 from skmeta.engine import updates_of
 from skmeta.tasks import limits
 from skmeta.tasks.batch import Rows, make_batch
-from skmeta.tasks.episodes import GivenEpisodes
+from skmeta.tasks.episodes import Episodes, GivenEpisodes
 from skmeta.tasks.preparation import Preparation
 from skmeta.tasks.rows import concatenate_rows
 
@@ -58,7 +58,7 @@ def adapted_params(network, question, n_steps):
     support, how = _support(network, question, n_steps)
     with torch.no_grad():
         params = network.net.module_.for_this_thread().adapt_task(*support, **how)
-    if not all(p.isfinite().all() for p in params.values()):
+    if not torch.cat([p.flatten() for p in params.values()]).isfinite().all():
         raise FloatingPointError(
             f"{question.where}the parameters are not finite after {how['n_steps']} inner steps. {LOWER}"
         )
@@ -74,9 +74,10 @@ def updates_of_net(network, question, n_steps):
 def _support(network, question, n_steps):
     """Rows, targets, weights and mask of a support set, and how to adapt to it: steps, rows at once."""
     n = len(question.targets)
-    episode = GivenEpisodes(([0], [n]), ([n], [n])).draw([0])
+    rows, none = torch.arange(n)[None], torch.zeros(1, 0)
+    episode = Episodes(rows, torch.ones(1, n), none.long(), none)
     read = network.labels.read(episode, question.targets, asked=False)
-    targets = read["support_y"][0, :n]
+    targets = read["support_y"][0]
     if targets.is_floating_point():
         targets = targets.to(network.dtype)
     mask = read["class_mask"][0].to(network.device) if "class_mask" in read else None
@@ -97,7 +98,7 @@ def outputs_of_rows(network, params, X):
     with torch.no_grad():
         parts = [
             learner.outputs(params, rows[index].to(dtype) if double else rows[index]).cpu()
-            for index in torch.arange(X.shape[0]).split(limits.rows_at_once(rows.shape))
+            for index in limits.parts(X.shape[0], rows.shape)
         ]
     outputs = torch.cat(parts).double().numpy()
     check_outputs(outputs)

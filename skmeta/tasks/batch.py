@@ -99,11 +99,8 @@ class Rows:
 
     def _all_prepared(self, X):
         """All rows, a part at a time, since they may be in double precision on the way."""
-        prepared = torch.empty(X.shape, dtype=self.preparation.dtype, device=self.device)
-        for part in torch.arange(len(X)).split(limits.rows_at_once(X.shape[1:])):
-            rows = slice(int(part[0]), int(part[-1]) + 1) if len(part) else slice(0)
-            prepared[rows] = self._prepared(X[rows].to(self.home))
-        return prepared
+        parts = [self._prepared(X[part].to(self.home)) for part in limits.parts(len(X), X.shape[1:])]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _check_same_kind(changed, rows):

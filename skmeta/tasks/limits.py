@@ -29,6 +29,12 @@ def rows_at_once(row_shape):
     return max(1, min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // max(1, int(np.prod(row_shape)))))
 
 
+def parts(n_rows, row_shape):
+    """Slices of so many rows, each of ``rows_at_once``; an empty one if there are none."""
+    at_once = rows_at_once(row_shape)
+    return [slice(first, first + at_once) for first in range(0, max(n_rows, 1), at_once)]
+
+
 def tasks_at_once(n_parameters):
     """Tasks of so many adapted parameters that are adapted to together; one at least."""
     return max(1, min(TASKS_AT_ONCE, PARAMETERS_AT_ONCE // max(1, n_parameters)))
