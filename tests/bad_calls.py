@@ -52,13 +52,6 @@ def with_value(value, X=X):
     return X
 
 
-def one_row(label, task):
-    """The task without all rows of ``label`` but the first."""
-    X, y = task
-    kept = (y != label) | (np.arange(len(y)) == np.flatnonzero(y == label)[0])
-    return X[kept], y[kept]
-
-
 def without(label, task):
     X, y = task
     return X[y != label], y[y != label]

@@ -124,8 +124,16 @@ def _transformed(pipeline, episode):
 
 def _fitted(model, episode):
     try:
-        return clone(model).fit(episode.X_support, episode.y_support)
+        fitted = clone(model).fit(episode.X_support, episode.y_support)
+        if np.size(getattr(fitted, "classes_", 0)) == 0:  # of a DummyClassifier, which fails when it is asked
+            raise ValueError(f"{type(model).__name__} knows no class.")
     except NotFittedError:
         raise
     except ValueError as error:
-        raise ValueError(f"{episode.name}: {error}") from error
+        how = (
+            ""
+            if len(episode.y_support)
+            else " Pass n_shot=1 or more, or a FrozenEstimator of a fitted model."
+        )
+        raise ValueError(f"{episode.name}: {error}{how}") from error
+    return fitted

@@ -171,10 +171,16 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             has = "y has" if tasks.flat else "the tasks have"
             raise ValueError(f"{has} only 1 class, {classes[0].item()!r}; a classifier needs 2 or more.")
         own_classes = head != "linear"
+        if own_classes and tasks.given is None and np.max(self.n_shot) == 0:
+            raise ValueError(
+                f"The 'n_shot' parameter of {type(self).__name__} must be 1 or more where the last layer is "
+                f"made of the classes of a support set, by head={head!r}. Got {self.n_shot!r} instead. Pass "
+                "label_space='shared' and head='linear' if labels mean the same in every task."
+            )
         labels = np.zeros_like(codes) if self._is_natural() else codes
         rows = usable_rows(tasks, codes, labels, own_classes=own_classes, n_shot=self.n_shot)
         if tasks.given is not None and own_classes:
-            check_query_classes(tasks, codes, classes)
+            check_query_classes(tasks, codes, classes, rows)
         return ClassPlan(
             codes=codes,
             rows=rows,

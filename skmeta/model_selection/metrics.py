@@ -35,7 +35,8 @@ class Metric:
             # Of a name, that a regressor has no probabilities; of a callable, its own.
             if isinstance(error, AttributeError) and callable(self.metric):
                 raise
-            raise ValueError(f"{episode.name}: metric={self.metric!r}: {error}") from error
+            why = "needs more than the model gives: " if isinstance(error, AttributeError) else ""
+            raise ValueError(f"{episode.name}: metric={self.metric!r}: {why}{error}") from error
         if value != value:
             raise ValueError(
                 f"{episode.name}: metric={self.metric!r} is not defined for its "

@@ -56,7 +56,7 @@ def read_tasks(estimator, X, y, groups, *, reset):
         return _read_list(estimator, X, y, groups, reset)
     X, y = check_rows(estimator, X, y, reset=reset)
     if groups is None:
-        return Tasks(X, y, np.zeros(len(y), dtype=np.int64), ["X, y"], flat=True)
+        return Tasks(X, y, np.zeros(len(y), dtype=np.int64), ["(X, y)"], flat=True)
     ids, task = number_groups(groups, len(y))
     order = np.argsort(task, kind="stable")
     return Tasks(X[order], y[order], task[order], [f"task {name!r}" for name in ids])
@@ -232,6 +232,8 @@ def _plain_rows(estimator, X, y, empty):
 
 def _check_none_missing(y, values, where):
     """Raise ValueError for None, NaN or NA among objects, which scikit-learn tells badly."""
+    if sparse.issparse(y):  # which scikit-learn refuses, or _check_values
+        return
     try:
         y = np.asarray(y)
     except ValueError:  # ragged lists, which scikit-learn names

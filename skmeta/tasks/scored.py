@@ -71,9 +71,10 @@ class ScoredEpisodes:
     def short_of(self, n_rows):
         """Name of each task, class (None in natural draws) and number of its rows, where these are fewer.
 
-        Of tasks that come with a query set, support rows.
+        Of tasks that come with a query set, support rows. Tasks without an episode are not looked at.
         """
-        tasks, rows = self.tasks, np.arange(len(self.labels))
+        tasks = self.tasks
+        rows = np.flatnonzero(np.isin(tasks.task, self.task))
         if tasks.given is not None:
             rows = rows[rows < (tasks.bounds()[:-1] + tasks.given)[tasks.task]]
         n_labels = int(self.labels.max()) + 1

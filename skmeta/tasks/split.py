@@ -9,6 +9,10 @@ from skmeta.tasks.episodes import EpisodeSampler, GivenEpisodes
 
 # Tasks that a message names.
 NAMED = 5
+# What an episode needs.
+CLASSES = "2 classes or more"
+ROWS = "a row for the support set and one for the query set"
+ROWS_OF_A_CLASS = "2 rows of a class, one for each of its sets, unless sampling='natural'"
 
 
 def make_sampler(tasks, labels, rows, *, n_way, n_shot, n_query):
@@ -57,9 +61,9 @@ def usable_rows(tasks, codes, labels, *, own_classes, n_shot):
     left_out = {i: reason for i, reason in enumerate(why) if reason}
     if not left_out:
         return np.arange(len(tasks.y))
-    told = ", ".join(f"{tasks.names[i]} {reason}" for i, reason in list(left_out.items())[:NAMED])
+    told = ", ".join(f"{tasks.names[i]} {reason}" for i, (reason, _) in list(left_out.items())[:NAMED])
     told += ", ..." if len(left_out) > NAMED else ""
-    needs = "2 classes or more" if own_classes else "a row for the support set and one for the query set"
+    needs = " and ".join(dict.fromkeys(need for _, need in left_out.values()))
     if len(left_out) == tasks.n_tasks:
         raise ValueError(f"{told}; an episode needs {needs}.")
     warnings.warn(
@@ -71,19 +75,19 @@ def usable_rows(tasks, codes, labels, *, own_classes, n_shot):
 
 
 def _why_cannot(tasks, codes, labels, own_classes, has_support):
-    """For each task why it can give no episode, in words; None where it can."""
+    """For each task why it can give no episode, and what one needs, in words; None where it can."""
     largest, _ = _largest(tasks, labels)
     n_classes, only = (None, None) if codes is None else _classes(tasks, codes, np.arange(len(tasks.y)))
     least = 2 if has_support else 1
     for i in range(tasks.n_tasks):
         if own_classes and n_classes[i] < 2:
-            yield f"has only the class {only[i]!r}"
+            yield f"has only the class {only[i]!r}", CLASSES
         elif largest[i] >= least:
             yield None
         elif codes is not None and labels is codes and n_classes[i] > 1:
-            yield "has 1 row of each class"
+            yield "has 1 row of each class", ROWS_OF_A_CLASS
         else:
-            yield "has n_samples=1" if tasks.flat else "has 1 row"
+            yield "has n_samples=1" if tasks.flat else "has 1 row", ROWS
 
 
 def _why_given_cannot(tasks, codes, own_classes):
@@ -94,11 +98,11 @@ def _why_given_cannot(tasks, codes, own_classes):
         n_classes, only = _classes(tasks, codes, np.flatnonzero(is_support))
     for i in range(tasks.n_tasks):
         if n_query[i] == 0:
-            yield "has no query rows"
+            yield "has no query rows", ROWS
         elif own_classes and tasks.given[i] == 0:
-            yield "has no support rows"
+            yield "has no support rows", CLASSES
         elif own_classes and n_classes[i] < 2:
-            yield f"has only the class {only[i]!r} in its support set"
+            yield f"has only the class {only[i]!r} in its support set", CLASSES
         else:
             yield None
 
@@ -122,15 +126,16 @@ def _classes(tasks, codes, rows):
     return np.bincount(task, minlength=tasks.n_tasks), only
 
 
-def check_query_classes(tasks, codes, classes):
-    """Raise ValueError for a given query set with a class that its support set lacks."""
+def check_query_classes(tasks, codes, classes, rows):
+    """Raise ValueError for a given query set among ``rows`` with a class that its support set lacks."""
     bounds = tasks.bounds()
-    for i, name in enumerate(tasks.names):
+    for i in np.unique(tasks.task[rows]):
         cut = bounds[i] + tasks.given[i]
         new = np.setdiff1d(codes[cut : bounds[i + 1]], codes[bounds[i] : cut])
         if len(new):
             raise ValueError(
-                f"{name}, class {classes[new[0]].item()!r} is in the query set but not in the support set."
+                f"{tasks.names[i]}, class {classes[new[0]].item()!r} is in the query set but not in the "
+                "support set."
             )
 
 
