@@ -224,7 +224,7 @@ def test_sparse_tasks_equal_dense_ones(estimator, form):
     """For a module, which gets them as passed; for the default network, sparse rows are not centred."""
     dense = [(np.where(X > 0, X, 0), y) for X, y in RAGGED]
     thin = [(form(X), y) for X, y in dense]
-    a, b = (estimator(nn.Linear(3, 8), **QUICK | {"inner_lr": 0.05}).fit(tasks) for tasks in (dense, thin))
+    a, b = (estimator(partial(nn.Linear, 3, 8), **QUICK).fit(tasks) for tasks in (dense, thin))
     assert_same_params(a.meta_params_, b.meta_params_)
     assert a.score(dense) == b.score(thin)
     a.adapt(*dense[3])

@@ -185,7 +185,8 @@ def test_plain_autograd_gives_the_same(case, first_order):
 @pytest.mark.parametrize("way", [gradient_of, gradient_by_autograd])
 def test_a_gradient_takes_its_tensors_as_independent(way):
     a, zero = torch.tensor([1.0, 2.0], requires_grad=True), torch.zeros(3)
-    grads, _ = way(lambda p: ((p["a"] * p["b"]).sum(), None))({"a": a, "b": 3 * a, "unused": zero})
+    nothing = Evidence(*[torch.zeros(())] * 5)
+    grads, _ = way(lambda p: ((p["a"] * p["b"]).sum(), nothing))({"a": a, "b": 3 * a, "unused": zero})
     assert_same(grads, {"a": 3 * a, "b": a, "unused": zero})
     # The derivative of the gradient knows that b is made of a.
     assert_same(torch.autograd.grad(grads["a"].sum(), a)[0], torch.full((2,), 3.0))
