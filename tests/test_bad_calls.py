@@ -380,7 +380,7 @@ BAD = [
         "groups", "None"),
     # ---- a warm start with something else
     Bad("warm start: inner_lr", ("warm",), fit, ValueError,
-        "inner_lr must stay as it was, 0.5", "got 0.25.", {"inner_lr": 0.25}),
+        "inner_lr must stay as it was, 0.05", "got 0.25.", {"inner_lr": 0.25}),
     Bad("warm start: inner_steps", ("warm",), fit, ValueError,
         "inner_steps must stay as it was, 2", "got 1.", {"inner_steps": 1}),
     Bad("warm start: early_stopping", ("warm",), fit, ValueError,

@@ -46,7 +46,7 @@ X_S, Y_S, X_Q, Y_Q = split(ABC[0], 15)
 def priors():
     """Meta-trained on each list of tasks, which stands beside it."""
     return {
-        "binary": (TMAMLClassifier(**QUICK | {"max_iter": 10}).fit(BINARY), BINARY),
+        "binary": (TMAMLClassifier(**QUICK | {"max_iter": 10, "inner_lr": 0.5}).fit(BINARY), BINARY),
         "multiclass": (TMAMLClassifier(**QUICK | {"max_iter": 20}).fit(MULTICLASS), MULTICLASS),
         "positive": (TMAMLRegressor(**QUICK | {"max_iter": 10}).fit(POSITIVE), POSITIVE),
     }

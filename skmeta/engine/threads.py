@@ -5,6 +5,7 @@ sums that are divided among threads differ in their last bits; and a run that is
 """
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
@@ -34,7 +35,7 @@ def chosen_threads(learner, n_rows):
     """
     with _Lent.lock:
         if not _Lent.n_fits:
-            _Lent.number = torch.get_num_threads()
+            _Lent.number = _number_before()
         _Lent.n_fits += 1
     outer = getattr(_around, "number", None)
     try:
@@ -46,6 +47,15 @@ def chosen_threads(learner, n_rows):
             _Lent.n_fits -= 1
             torch.set_num_threads(outer or _Lent.number)
         _around.number = outer
+
+
+def _number_before():
+    """torch's number for this thread; in any but the main one, that for new threads, since its own may be of
+    a fit that ran as it began."""
+    if threading.current_thread() is threading.main_thread():
+        return torch.get_num_threads()
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
 
 
 def threads_for(learner, n_rows, most):
