@@ -94,7 +94,7 @@ def test_where_the_bound_cuts_an_update_off_they_tell_what_is_left(kind):
     model = fitted(kind, meta_model=along_by_basis(), **still)
     start = model.set_params(adapt_steps=0).adapt(*kind[1][0]).adapted_params_
     updates = model.set_params(adapt_steps=4).adapt(*kind[1][0]).updates_
-    largest = 0.1 * torch.cat([start[name].flatten() for name in updates["tensors"]]).norm().item()
+    largest = 0.2 * torch.cat([start[name].flatten() for name in updates["tensors"]]).norm().item()
     lengths = np.linalg.norm(updates["predicted"], axis=1)
     np.testing.assert_allclose(lengths, largest, rtol=1e-4)
     gradient = updates["gradient"] / 0.05  # which is the one direction of this g

@@ -14,8 +14,10 @@ from skmeta.core.backbones import TINY
 
 MOMENTUM_DECAY = 0.9
 # Length of what a meta-model may add in one step, as a share of that of the parameters at the start. Without
-# a bound it learns to let them grow by its small share of each step, and some new task explodes.
-LARGEST_SHARE = 0.1
+# a bound it learns to let them grow at each step, and some new task explodes. Mean absolute errors without
+# it, with 0.2 and with 0.1, and largest of a task: wages, two rows of each person, three seeds, .153, .145
+# and .135, and 1.7, .9 and .6; sinusoids, ten rows, 500 outer steps, two seeds, .274, .287 and .331.
+LARGEST_SHARE = 0.2
 
 
 class Evidence(NamedTuple):
@@ -164,19 +166,22 @@ def bounded(gradient, largest, n_axes):
 
 
 @torch.no_grad()
-def kept_share(step, update, meta_model_lr):
-    """The share of a meta-model's ``update`` that is made: one number, for all of a task's tensors.
+def largest_update(initial_params, evidence):
+    """Length of the longest update by a meta-model that is made as it is, for each task."""
+    return LARGEST_SHARE * _length(initial_params, evidence.weight.ndim - 1)
 
-    It is below one where the update is longer than ``LARGEST_SHARE`` allows, and zero without a support
-    row, since there is nothing to predict from. It counts as a constant in the outer derivative: by an exact
-    one the start itself learns to grow, which lets the updates grow, and nothing is bounded.
+
+@torch.no_grad()
+def kept_share(update, meta_model_lr, largest, evidence):
+    """The share of ``meta_model_lr * update`` that is made: one number, for all of a task's tensors.
+
+    It is below one where that is longer than ``largest``, and zero without a support row, since there
+    is nothing to predict from. It counts as a constant in the outer derivative: by an exact one the start
+    itself learns to grow, which lets the updates grow, and nothing is bounded.
     """
-    weight = step.evidence.weight
-    n_axes = weight.ndim - 1
-    largest = LARGEST_SHARE * _length(step.initial_params, n_axes)
-    length = abs(meta_model_lr) * _length(update, n_axes)
+    length = abs(meta_model_lr) * _length(update, evidence.weight.ndim - 1)
     share = largest / torch.maximum(length, largest).clamp_min(TINY)
-    return share * (weight.sum(-1) > 0)
+    return share * (evidence.weight.sum(-1) > 0)
 
 
 def _length(tensors, n_axes):
@@ -204,9 +209,8 @@ class GradientDescent:
 class LearnedUpdate(GradientDescent):
     """``theta <- theta - inner_lr * gradient + meta_model_lr * meta_model(step)``.
 
-    ``horizon`` is the number of inner steps trained with; later steps look like the last of them. No step
-    adds more than ``kept_share`` allows.
-    ``sizes`` is as in ``Step``; None counts all elements.
+    No step adds more than ``kept_share`` allows. ``horizon`` is the number of inner steps trained with; later
+    steps look like the last of them. ``sizes`` is as in ``Step``; None counts all elements.
     """
 
     def __init__(self, inner_lr, meta_model, meta_model_lr, horizon, sizes=None):
@@ -215,21 +219,22 @@ class LearnedUpdate(GradientDescent):
         self.sizes = sizes
 
     def start(self, params):
-        return 0, params, {name: torch.zeros_like(p) for name, p in params.items()}
+        return 0, params, {name: torch.zeros_like(p) for name, p in params.items()}, None
 
     def step(self, params, grads, evidence, state):
-        k, initial, momentum = state
+        k, initial, momentum, largest = state
+        if largest is None:  # once: to read all tensors takes as long as to change them
+            largest = largest_update(initial, evidence)
         momentum = {name: torch.add(grads[name], m, alpha=MOMENTUM_DECAY) for name, m in momentum.items()}
         progress = min(k / self.horizon, 1.0)
         sizes = self.sizes or {name: p.numel() for name, p in params.items()}
-        step = Step(progress, params, initial, grads, momentum, evidence, sizes)
-        update = self._predict(step)
+        update = self._predict(Step(progress, params, initial, grads, momentum, evidence, sizes))
         params, _ = super().step(params, grads, evidence, None)
-        kept = kept_share(step, update, self.meta_model_lr)
+        kept = kept_share(update, self.meta_model_lr, largest, evidence)
         for name, p in params.items():
             share = kept.reshape((*kept.shape, *[1] * (p.ndim - kept.ndim)))
             params[name] = torch.addcmul(p, share, update[name], value=self.meta_model_lr)
-        return params, (k + 1, initial, momentum)
+        return params, (k + 1, initial, momentum, largest)
 
     def _predict(self, step):
         try:

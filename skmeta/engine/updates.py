@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from skmeta.core.inner_loop import kept_share
+from skmeta.core.inner_loop import kept_share, largest_update
 from skmeta.core.meta_models import BasisMetaModel
 
 
@@ -22,9 +22,10 @@ def updates_of(learner, *support, **how):
     def note(g, args, update):
         (step,) = args
         gradient = [lr * step.grads[name].norm().item() for name, lr in inner_lr.items()]
-        share = kept_share(step, update, learner.meta_model_lr)
-        made = learner.meta_model_lr * share
-        steps.append((gradient, [(made * update[name].norm()).item() for name in inner_lr]))
+        lr = learner.meta_model_lr
+        largest = largest_update(step.initial_params, step.evidence)
+        share = kept_share(update, lr, largest, step.evidence)
+        steps.append((gradient, [(lr * share * update[name].norm()).item() for name in inner_lr]))
         if isinstance(g, BasisMetaModel):
             of_tensors = g.direction_weights(step)
             weights.append([(share * of_tensors[name]).flatten().tolist() for name in inner_lr])

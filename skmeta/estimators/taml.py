@@ -72,7 +72,7 @@ class TAMLClassifier(MetaModelMixin, MetaClassifier):
         theta_i <- theta_i - inner_lr * grad L_i^S(theta_i) + meta_model_lr * g(theta_i, support set)
         minimise over theta and g:  mean_i L_i^Q(theta_i) + regularizer_weight * R
 
-    g first predicts zero, so an untrained TAML is TMAML. What it adds in a step is at most a tenth as long as
+    g first predicts zero, so an untrained TAML is TMAML. What it adds in a step is at most a fifth as long as
     the parameters that change, at their start; where it predicts more, it is scaled down. ``adapt`` takes
     these steps for a new task, and the predictions then speak for it. They are inductive: a row's prediction
     does not depend on the rows beside it.
