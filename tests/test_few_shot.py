@@ -45,8 +45,9 @@ X_S, Y_S, X_Q, Y_Q = split(ABC[0], 15)
 @pytest.fixture(scope="module")
 def priors():
     """Meta-trained on each list of tasks, which stands beside it."""
+    prior_of_two = TMAMLClassifier(**QUICK | {"max_iter": 10}, label_space="per_task")
     return {
-        "binary": (TMAMLClassifier(**QUICK | {"max_iter": 10, "inner_lr": 0.5}).fit(BINARY), BINARY),
+        "binary": (prior_of_two.fit(BINARY), BINARY),
         "multiclass": (TMAMLClassifier(**QUICK | {"max_iter": 20}).fit(MULTICLASS), MULTICLASS),
         "positive": (TMAMLRegressor(**QUICK | {"max_iter": 10}).fit(POSITIVE), POSITIVE),
     }
