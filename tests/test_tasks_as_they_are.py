@@ -219,3 +219,29 @@ def test_missing_labels_and_groups_get_the_message(missing):
         TMAMLClassifier(**QUICK).fit(X, y, groups=pd.Series(ids, dtype="string"))
     with pytest.raises(ValueError, match="y has missing labels"):
         TMAMLClassifier(**QUICK).fit(X, pd.Series(labels, dtype="string"), groups=groups)
+
+
+# ---- tasks, and parts of them, without a row
+
+
+@pytest.mark.parametrize("at", [0, 3])
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame], ids=["arrays", "frames"])
+def test_a_task_without_rows_is_left_out(at, kind):
+    empty = ABC[0][0][:0], ABC[0][1][:0]
+    tasks = [*ABC[:at], empty, *ABC[at:6]]
+    with pytest.warns(UserWarning, match=f"^1 of 7 tasks cannot give .* left out: task {at} has no rows;"):
+        clf = TMAMLClassifier(**QUICK).fit([(kind(X), y) for X, y in tasks])
+    assert clf.loss_curve_ == TMAMLClassifier(**QUICK).fit([(kind(X), y) for X, y in ABC[:6]]).loss_curve_
+    with pytest.warns(UserWarning, match="task 1 has no rows"):
+        assert clf.score([(kind(X), y) for X, y in (ABC[6], empty)]) == clf.score(
+            [(kind(ABC[6][0]), ABC[6][1])]
+        )
+
+
+def test_given_support_sets_may_be_empty_where_labels_are_shared():
+    X, y = ABC[0]
+    given = [(X[:0], y[:0], X, y), *((X[:9], y[:9], X[9:], y[9:]) for X, y in ABC[1:6])]
+    clf = TMAMLClassifier(**QUICK, label_space="shared").fit(given)
+    assert np.isfinite(clf.loss_curve_).all() and 0 <= clf.score(given) <= 1
+    with pytest.warns(UserWarning, match="left out: task 0 has no support rows;"):
+        TMAMLClassifier(**QUICK, label_space="per_task").fit(given)

@@ -53,7 +53,7 @@ class MetaEstimator(HasParameters):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         If ``X`` had names.
     n_tasks_ : int
-        Tasks that were given to ``fit``.
+        Tasks that were given to ``fit``, those that were left out included.
     n_iter_ : int
         Outer steps, skipped ones included.
     n_skipped_ : int
@@ -93,7 +93,7 @@ class MetaEstimator(HasParameters):
         Raises
         ------
         ValueError
-            If a parameter or the input is not allowed, or a task cannot give an episode; it is named.
+            If a parameter or the input is not allowed, or no task can give an episode.
         FloatingPointError
             If most outer steps were not finite.
         """

@@ -72,7 +72,8 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         ``"auto"``: linear for a shared label space, else prototype.
     label_space : {"auto", "shared", "per_task"}
         Whether a label means the same in every task. ``"auto"``: shared if some task holds every class
-        that occurs; of flat ``X, y``, if there are at most ``n_way`` classes.
+        that occurs, or if most classes occur in several tasks; of a single task, if there are at most
+        ``n_way`` classes.
     n_way : int
         Classes in an episode of a per-task label space; with a shared one, all that the task holds.
     sampling : {"auto", "natural", "stratified"}

@@ -43,8 +43,8 @@ def few_shot_scorer(metric="accuracy", n_shot=5, random_state=0, *, sampling="au
     Raises
     ------
     ValueError
-        If ``metric`` is not known or a number is out of range; when called, if a task cannot be split
-        or the metric is not defined for it.
+        If ``metric`` is not known or a number is out of range; when called, if no task can be
+        split or the metric is not defined for one.
 
     Examples
     --------

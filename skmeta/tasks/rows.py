@@ -326,7 +326,10 @@ def _read_task(estimator, task, name, reset, has_others):
     for part_X, part_y in zip(task[::2], task[1::2], strict=True):
         if has_others or checked:
             check_width(part_X, estimator._row_shape, name)
-        checked.append(check_rows(estimator, part_X, part_y, reset=reset and not checked, where=f"{name}: "))
+        where = f"{name}: "
+        checked.append(
+            check_rows(estimator, part_X, part_y, reset=reset and not checked, where=where, empty=True)
+        )
     rows, labels = zip(*checked, strict=True)
     if len({y.shape[1:] for y in labels}) > 1:
         raise ValueError(f"{name} has y of the shapes {labels[0].shape} and {labels[1].shape}.")

@@ -80,7 +80,9 @@ def _why_cannot(tasks, codes, labels, own_classes, has_support):
     n_classes, only = (None, None) if codes is None else _classes(tasks, codes, np.arange(len(tasks.y)))
     least = 2 if has_support else 1
     for i in range(tasks.n_tasks):
-        if own_classes and n_classes[i] < 2:
+        if largest[i] == 0:
+            yield "has no rows", ROWS
+        elif own_classes and n_classes[i] < 2:
             yield f"has only the class {only[i]!r}", CLASSES
         elif largest[i] >= least:
             yield None
