@@ -5,6 +5,7 @@ sums that are divided among threads differ in their last bits; and a run that is
 """
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
@@ -30,11 +31,12 @@ def chosen_threads(learner, n_rows):
     """torch's number of threads as a fit on meta-batches of ``n_rows`` needs it, and afterwards as before.
 
     torch keeps a number for each thread, and the last one that was set is that of threads to come. So where
-    fits overlap, all of them choose from the number before the first, and go back to it.
+    fits overlap, all of them choose from the number before the first, and go back to it: that of threads to
+    come, since this one may have begun during a fit that has ended, with what that fit had chosen.
     """
     with _Lent.lock:
         if not _Lent.n_fits:
-            _Lent.number = torch.get_num_threads()
+            _Lent.number = _number_of_threads_to_come()
         _Lent.n_fits += 1
     outer = getattr(_around, "number", None)
     try:
@@ -46,6 +48,11 @@ def chosen_threads(learner, n_rows):
             _Lent.n_fits -= 1
             torch.set_num_threads(outer or _Lent.number)
         _around.number = outer
+
+
+def _number_of_threads_to_come():
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
 
 
 def threads_for(learner, n_rows, most):
