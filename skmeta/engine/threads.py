@@ -31,11 +31,12 @@ def chosen_threads(learner, n_rows):
     """torch's number of threads as a fit on meta-batches of ``n_rows`` needs it, and afterwards as before.
 
     torch keeps a number for each thread, and the last one that was set is that of threads to come. So where
-    fits overlap, all of them choose from the number before the first, and go back to it.
+    fits overlap, all of them choose from the number before the first, and go back to it: that of threads to
+    come, since this one may have begun during a fit that has ended, with what that fit had chosen.
     """
     with _Lent.lock:
         if not _Lent.n_fits:
-            _Lent.number = _number_before()
+            _Lent.number = _number_of_threads_to_come()
         _Lent.n_fits += 1
     outer = getattr(_around, "number", None)
     try:
@@ -49,11 +50,8 @@ def chosen_threads(learner, n_rows):
         _around.number = outer
 
 
-def _number_before():
-    """torch's number for this thread; in any but the main one, that for new threads, since its own may be of
-    a fit that ran as it began."""
-    if threading.current_thread() is threading.main_thread():
-        return torch.get_num_threads()
+def _number_of_threads_to_come():
+    """Not the calling thread's own, which may be what a fit had chosen as the thread began."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(torch.get_num_threads).result()
 
