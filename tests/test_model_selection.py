@@ -24,7 +24,15 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skmeta import TAMLClassifier, TMAMLClassifier, TMAMLRegressor, adapt, evaluate
+from skmeta import (
+    FewShotClassifier,
+    TAMLClassifier,
+    TMAMLClassifier,
+    TMAMLRegressor,
+    adapt,
+    compare,
+    evaluate,
+)
 from skmeta.model_selection.intervals import episode_interval, task_interval
 from skmeta.tasks import limits
 
@@ -407,3 +415,32 @@ def test_episodes_are_held_a_chunk_at_a_time(monkeypatch, numbers, at_once):
     assert sum(held) == 130 and set(held[:-1]) <= {at_once} and held[-1] <= at_once
     monkeypatch.undo()
     np.testing.assert_array_equal(parts, evaluate(TRAINED, TASKS, n_episodes=130, n_query=7).scores)
+
+
+# ---- what ends in one of ours
+
+
+def test_a_pipeline_that_ends_in_a_prior_is_fitted_on_each_support_set():
+    model = make_pipeline(StandardScaler(), FewShotClassifier(TRAINED))
+    result = evaluate(model, TASKS, n_episodes=6, n_shot=3)
+    assert result.mean > 0.6
+
+
+def test_a_pipeline_that_ends_in_a_frozen_estimator_is_adapted():
+    scaler = StandardScaler().fit(np.concatenate([X for X, _ in TASKS]))
+    scaled = [(scaler.transform(X), y) for X, y in TASKS]
+    clf = TMAMLClassifier(**QUICK).fit(scaled)
+    frozen = make_pipeline(FrozenEstimator(scaler), FrozenEstimator(clf))
+    by_hand = evaluate(clf, scaled, n_episodes=6, n_shot=3).scores
+    np.testing.assert_array_equal(evaluate(frozen, TASKS, n_episodes=6, n_shot=3).scores, by_hand)
+
+
+def test_models_that_are_compared_meet_the_same_tasks():
+    """One needs two classes, so a task of one class is for neither."""
+    X, y = TASKS[0]
+    tasks = [*TASKS[1:4], (X[y == "a"], y[y == "a"])]
+    shared = TMAMLClassifier(**QUICK, label_space="shared").fit(TASKS)
+    assert set(evaluate(shared, tasks, n_episodes=8, n_shot=2).task) == {0, 1, 2, 3}
+    with pytest.warns(UserWarning, match="left out: task 3 has only the class 'a'"):
+        result = compare(shared, LogisticRegression(), tasks, n_episodes=8, n_shot=2)
+    assert set(result.a.task) == set(result.b.task) == {0, 1, 2}

@@ -1,6 +1,7 @@
 """Preparation of rows: standardised in double precision for the default network, as passed for any other."""
 
 import warnings
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from made_tasks import QUICK, make_lines, make_tasks
 from scipy import sparse
 
-from skmeta import TMAMLClassifier, TMAMLRegressor
+from skmeta import TaskList, TMAMLClassifier, TMAMLRegressor
 from skmeta.tasks import limits
 from skmeta.tasks.preparation import LARGEST, Preparation, check_cast, standardizing
 from skmeta.tasks.rows import Tasks
@@ -58,10 +59,12 @@ def test_a_constant_feature_stays_one(dtype):
     assert standardizing(tasks, every_row(tasks), torch.float32).scale[0] == 1
 
 
-def test_unix_time_over_an_hour_is_not_constant():
-    X = 1.7e9 + np.linspace(0, 3600, 30)[:, None]
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
+def test_unix_time_over_an_hour_is_not_constant(dtype):
+    X = (1.7e9 + np.linspace(0, 3600, 30)[:, None]).astype(dtype)
     tasks = tasks_of(X[:10], X[10:])
-    assert standardizing(tasks, every_row(tasks), torch.float32).scale.item() == pytest.approx(X.std())
+    scale = standardizing(tasks, every_row(tasks), torch.float32).scale.item()
+    assert scale == pytest.approx(X.std(dtype=np.float64))
 
 
 def test_few_tasks_of_many_are_looked_at(monkeypatch):
@@ -131,6 +134,23 @@ def test_a_cast_that_makes_values_equal_is_told():
     tasks = tasks_of(np.hstack([np.arange(100.0)[:, None], times]))
     with pytest.warns(UserWarning, match=r"values of column 1 equal: 100 become 2"):
         check_cast(tasks, every_row(tasks), torch.float32)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int64])
+def test_ids_beyond_what_the_cast_can_tell_apart_are_told(kind):
+    """Also a few among many, and integers into a layer that wants floats."""
+    ids = np.r_[np.arange(950), 2**24 + np.arange(50)][:, None].astype(kind)
+    tasks = [(np.hstack([ids, ids % 7]), np.arange(1000) % 2)] * 4
+    with pytest.warns(UserWarning, match="column 0 equal: 1000 become 975"):
+        TMAMLClassifier(torch.nn.Linear(2, 3), **QUICK | {"max_iter": 1}).fit(tasks[:1])
+
+
+def test_integers_in_some_tasks_are_floats_in_all_of_a_list_and_a_task_list():
+    tasks = [(np.int64(X) if i % 2 == 0 else np.float64(X), y) for i, (X, y) in enumerate(make_tasks(6))]
+    make = partial(torch.nn.Linear, 3, 4)
+    a = TMAMLClassifier(make, **QUICK).fit(tasks)
+    b = TMAMLClassifier(make, **QUICK).fit(TaskList(tasks.__getitem__, range(6)))
+    assert a.loss_curve_ == b.loss_curve_
 
 
 @pytest.mark.filterwarnings("error")

@@ -38,7 +38,7 @@ class GaussianNoise:
         _check(self, "scale", [POSITIVE])
 
     def __call__(self, X, generator):
-        noise = torch.randn(X.shape, generator=generator, device=X.device)
+        noise = torch.randn(X.shape, generator=generator, device=X.device, dtype=X.dtype)
         return X + self.scale * X.std((0, 1), correction=0) * noise
 
 

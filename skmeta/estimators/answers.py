@@ -8,6 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skmeta.estimators.adapted import last_of
 from skmeta.estimators.base import MetaEstimator
 from skmeta.estimators.few_shot import FewShotEstimator
 
@@ -68,28 +69,21 @@ def answers(model, episodes):
         return model.narrowed(answers(model.checked_prior(), model.as_prior_labels(episodes)), episodes)
     if isinstance(model, FrozenEstimator):
         return [model] * len(episodes)
-    if not isinstance(last_of_fitted(model), MetaEstimator):
+    if not isinstance(last_of(model), MetaEstimator):
         return [_fitted(model, episode) for episode in episodes]
     check_is_fitted(model)
     if not isinstance(model, Pipeline):
         return answers(model.best_estimator_, episodes)
-    return answers(model.steps[-1][1], [_transformed(model, episode) for episode in episodes])
-
-
-def last_of_fitted(model):
-    """What a fitted pipeline, search or prior ends in; any other model itself."""
-    if isinstance(model, Pipeline):
-        return last_of_fitted(model.steps[-1][1])
-    for name in "best_estimator_", "prior":
-        if hasattr(model, name):
-            return last_of_fitted(getattr(model, name))
-    return model
+    last = model.steps[-1][1]
+    last = last.estimator if isinstance(last, FrozenEstimator) else last  # as ``adapt`` takes it
+    return answers(last, [_transformed(model, episode) for episode in episodes])
 
 
 def has_own_classes(models):
-    """Whether a support set must have two classes, as far as the models know."""
-    last = [last_of_fitted(m.estimator if isinstance(m, FrozenEstimator) else m) for m in models]
-    return all(getattr(model, "_own_classes", True) for model in last)
+    """Whether a support set must have two classes for one of the models, as far as they know."""
+    last = [last_of(model) for model in models]
+    last = [last_of(model.prior) if isinstance(model, FewShotEstimator) else model for model in last]
+    return any(getattr(model, "_own_classes", True) for model in last)
 
 
 def _answers_of(model, episodes):

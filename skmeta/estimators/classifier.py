@@ -172,7 +172,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             has = "y has" if tasks.flat else "the tasks have"
             raise ValueError(f"{has} only 1 class, {classes[0].item()!r}; a classifier needs 2 or more.")
         own_classes = head != "linear"
-        if own_classes and tasks.given is None and np.max(self.n_shot) == 0:
+        if own_classes and tasks.given is None and np.min(self.n_shot) == 0:
             raise ValueError(
                 f"The 'n_shot' parameter of {type(self).__name__} must be 1 or more where the last layer is "
                 f"made of the classes of a support set, by head={head!r}. Got {self.n_shot!r} instead. Pass "

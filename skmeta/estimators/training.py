@@ -102,7 +102,7 @@ def _as_passed(backbone, sample, tasks, rows, dtype):
             count_features(backbone, Rows(sample, torch.device("cpu"), as_integers)[:])
             return as_integers
         except ValueError:  # a layer that multiplies wants floats
-            return Preparation(dtype)
+            pass
     check_cast(tasks, rows, dtype)
     return Preparation(dtype)
 

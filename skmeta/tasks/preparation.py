@@ -12,8 +12,11 @@ from skmeta.tasks import limits
 
 # A feature of the default network that is further than this many deviations from the mean counts as that far.
 LARGEST = 10.0
-# A column that keeps less than this share of its different values has lost what it says.
-LEAST_KEPT = 0.9
+# A column loses values if it keeps less than this share of the different ones: of a thousand random doubles,
+# two may be neighbours.
+LEAST_KEPT = 0.99
+# A deviation of less than this share of the mean is rounding.
+ROUNDING = 1e-15
 
 
 @dataclass
@@ -52,31 +55,31 @@ def standardizing(tasks, rows, dtype):
 
     Sparse rows are scaled only, so that zero stays zero. A constant feature has a scale of 1.
     """
-    of_tasks = np.split(rows, np.flatnonzero(np.diff(tasks.task[rows])) + 1)
-    looked_at = (
-        np.linspace(0, len(of_tasks) - 1, min(len(of_tasks), limits.TASKS_LOOKED_AT)).round().astype(int)
-    )
-    # One task in memory at a time.
-    parts = [_moments(tasks.X[of_tasks[i]]) for i in looked_at]
-    counts = [len(of_tasks[i]) for i in looked_at]
-    means, variances, roundings = (np.stack(part) for part in zip(*parts, strict=True))
+    of_tasks = list(_looked_at(tasks, rows))
+    parts = [_moments(tasks.X[of_task]) for of_task in of_tasks]  # one task in memory at a time
+    counts = [len(of_task) for of_task in of_tasks]
+    means, variances = (np.stack(part) for part in zip(*parts, strict=True))
     mean = np.average(means, axis=0, weights=counts)
     scale = np.sqrt(np.average(variances + np.square(means - mean), axis=0, weights=counts))
-    constant = scale <= roundings.max(0)
+    constant = scale <= ROUNDING * np.abs(mean)
     if sparse.issparse(tasks.X[of_tasks[0][:1]]):
         mean = np.zeros_like(mean)
     scale = np.where(constant, 1.0, scale)
     return Preparation(dtype, torch.as_tensor(mean), torch.as_tensor(scale))
 
 
+def _looked_at(tasks, rows):
+    """Those of the row numbers that are of one task, for each of some tasks."""
+    of_tasks = np.split(rows, np.flatnonzero(np.diff(tasks.task[rows])) + 1)
+    n_tasks = min(len(of_tasks), limits.TASKS_LOOKED_AT)
+    return (of_tasks[i] for i in np.linspace(0, len(of_tasks) - 1, n_tasks).round().astype(int))
+
+
 def _moments(X):
-    """Mean and variance of each feature, and what of the deviation may be rounding."""
+    """Mean and variance of each feature, in double precision."""
     if sparse.issparse(X):
-        mean, variance = mean_variance_axis(sparse.csr_matrix(X, dtype=np.float64), axis=0)
-    else:
-        mean, variance = X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
-    exact = np.float64 if X.dtype.kind in "biu" else X.dtype
-    return mean, variance, 8 * np.finfo(exact).eps * np.abs(mean)
+        return mean_variance_axis(sparse.csr_matrix(X, dtype=np.float64), axis=0)
+    return X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
 
 
 def check_cast(tasks, rows, dtype):
@@ -84,11 +87,14 @@ def check_cast(tasks, rows, dtype):
 
     Some of the rows are looked at; ValueError if the cast would make one of their numbers infinite.
     """
-    n_rows = min(len(rows), limits.rows_at_once(tasks.X.shape[1:]), limits.ROWS_LOOKED_AT)
-    X = tasks.X[rows[np.linspace(0, len(rows) - 1, n_rows).round().astype(int)]]
-    if X.dtype != np.float64 or dtype != torch.float32:
+    n_rows = min(limits.ROWS_LOOKED_AT, limits.rows_at_once(tasks.X.shape[1:]))
+    of_tasks = list(_looked_at(tasks, rows))[:n_rows]
+    if dtype != torch.float32 or tasks.X[of_tasks[0][:1]].dtype in (np.float32, np.float16):
         return
-    X = np.sort((X.toarray() if sparse.issparse(X) else X).reshape(n_rows, -1), axis=0)
+    # One task in memory at a time.
+    parts = [tasks.X[of_task[: -(-n_rows // len(of_tasks))]] for of_task in of_tasks]
+    X = sparse.vstack(parts).toarray() if sparse.issparse(parts[0]) else np.concatenate(parts)
+    X = np.sort(X.reshape(len(X), -1), axis=0)
     with np.errstate(over="ignore"):
         cast = X.astype(np.float32)
     if not np.isfinite(cast).all():

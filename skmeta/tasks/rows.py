@@ -99,6 +99,7 @@ def _group(X, y, groups):
         raise ValueError("y is None, but X has rows, whose y is needed to score them.")
     check_consistent_length(X, y)
     ids, task = number_groups(groups, len(y))
+    X = X.tocsr() if hasattr(X, "tocsr") else X
     rows = {name: np.flatnonzero(task == i) for i, name in enumerate(ids)}
     return TaskList(lambda name: tuple(_safe_indexing(part, rows[name]) for part in (X, y)), ids)
 
@@ -299,7 +300,7 @@ def _read_list(estimator, X, y, groups, reset):
     check_list(X, y, groups)
     lazy = isinstance(X, TaskList)
     names = task_names(X)
-    rows, labels, lengths, cuts, sizes, y_shape = [], _Joined(), [], [], set(), None
+    rows, labels, lengths, cuts, sizes, dtypes, y_shape = [], _Joined(), [], [], set(), set(), None
     for name, task in zip(names, X, strict=True):
         sizes.add(len(task))
         check_lengths(sizes)
@@ -312,11 +313,13 @@ def _read_list(estimator, X, y, groups, reset):
         labels.add(part_y)
         lengths.append(len(part_y))
         cuts.append(cut)
+        dtypes.add(part_X.dtype)
         if not lazy:
             rows.append(part_X)
     task = np.repeat(np.arange(len(X)), lengths)
     tasks = Tasks(None, labels.all(), task, names, np.array(cuts) if sizes == {4} else None)
-    tasks.X = LoadedRows(estimator, X, names, tasks.bounds()) if lazy else concatenate_rows(rows)
+    dtype = np.result_type(*dtypes)
+    tasks.X = LoadedRows(estimator, X, names, tasks.bounds(), dtype) if lazy else concatenate_rows(rows)
     return tasks
 
 
@@ -347,10 +350,13 @@ class LoadedRows:
     names : list of str
     bounds : int array of shape (n_tasks + 1,)
         First row of each task, and one past the last.
+    dtype : numpy dtype
+        That of all rows together.
     """
 
-    def __init__(self, estimator, tasks, names, bounds):
+    def __init__(self, estimator, tasks, names, bounds, dtype):
         self.estimator, self.tasks, self.names, self.bounds = estimator, tasks, names, bounds
+        self.dtype = dtype
         self.shape = (int(bounds[-1]), *estimator._row_shape)
         self.held = {}
 
@@ -369,7 +375,7 @@ class LoadedRows:
             raise ValueError(
                 f"{self.names[i]} had {expected} rows when it was read first, and now {rows.shape[0]}."
             )
-        return rows
+        return rows.astype(self.dtype, copy=False)
 
 
 def check_width(X, expected, name):
