@@ -8,6 +8,7 @@ import sys
 import weakref
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from made_tasks import ESTIMATORS, LEARNING, REGRESSORS, make_curves, make_tasks, split
@@ -331,3 +332,9 @@ def test_memory_does_not_grow_with_the_tasks(tmp_path):
     total = n_tasks * int(np.prod(shape)) * 4
     assert lazily - few < total / 4, f"{(lazily - few) / 1e6:.0f} of {total / 1e6:.0f} MB"
     assert listed - lazily > total  # the measure sees a list
+
+
+def test_ids_of_a_series_are_taken_in_order_whatever_its_index():
+    tasks = TaskList(BY_NAME.__getitem__, pd.Series(NAMES, index=range(len(NAMES))[::-1]))
+    assert [id(task[0]) for task in tasks] == [id(BY_NAME[name][0]) for name in NAMES]
+    assert len(tasks[2:5]) == 3

@@ -159,11 +159,29 @@ def test_any_draw_trains_a_shared_label_space(sampling, n_shot):
     assert np.isfinite(clf.loss_curve_).all() and 0 <= clf.score(ABC[6:]) <= 1
 
 
-@pytest.mark.parametrize("n_shot", [1, (1, 20)])
+@pytest.mark.parametrize("n_shot", [2, (2, 20)])
 @pytest.mark.parametrize("sampling", ["natural", "stratified"])
 def test_any_draw_trains_a_label_space_of_its_own(sampling, n_shot):
     clf = TMAMLClassifier(**QUICK, sampling=sampling, n_shot=n_shot, label_space="per_task").fit(ABC[:6])
-    assert np.isfinite(clf.loss_curve_).all() and 0 <= clf.score(ABC[6:]) <= 1
+    assert np.isfinite(clf.loss_curve_).all() and min(clf.loss_curve_) > 0
+    assert 0 <= clf.score(ABC[6:]) <= 1
+
+
+@pytest.mark.parametrize("n_shot", [1, (0, 5), (1, 5)])
+def test_one_row_is_no_support_set_of_a_label_space_of_its_own(n_shot):
+    clf = TMAMLClassifier(**QUICK, sampling="natural", n_shot=n_shot, label_space="per_task")
+    with pytest.raises(ValueError, match="The 'n_shot' parameter of TMAMLClassifier must be [12] or more"):
+        clf.fit(ABC)
+
+
+def test_support_sets_of_natural_draws_have_two_classes_where_a_task_needs_them():
+    """Of 40 rows 38 are of one class: most draws of 5 would have no other."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [38, 2])
+    tasks = [(rng.normal(size=(40, 3)) + y[:, None], 10 * i + y) for i in range(6)]
+    clf = TMAMLClassifier(**QUICK, sampling="natural", label_space="per_task").fit(tasks)
+    assert clf.label_space_ == "per_task" and 0 <= clf.score(tasks) <= 1
+    assert evaluate(clf, tasks, n_episodes=20, n_shot=5, sampling="natural").scores.shape == (20,)
 
 
 def test_natural_support_sets_are_as_unbalanced_as_the_task():
@@ -219,6 +237,10 @@ def test_missing_labels_and_groups_get_the_message(missing):
         TMAMLClassifier(**QUICK).fit(X, y, groups=pd.Series(ids, dtype="string"))
     with pytest.raises(ValueError, match="y has missing labels"):
         TMAMLClassifier(**QUICK).fit(X, pd.Series(labels, dtype="string"), groups=groups)
+    with pytest.raises(ValueError, match="y has missing labels"):
+        TMAMLClassifier(**QUICK).fit(X, labels.tolist(), groups=groups)
+    with pytest.raises(ValueError, match="groups must have an id for each row"):
+        TMAMLClassifier(**QUICK).fit(X, y, groups=ids.tolist())
 
 
 # ---- tasks, and parts of them, without a row

@@ -25,6 +25,8 @@ class ClassAnswers(ClassifierMixin, BaseEstimator):
 
     def among(self, classes, names):
         """The same answers, among these classes alone, in order, which are called by their ``names``."""
+        if len(classes) == 0:
+            return self
         columns = np.flatnonzero(np.isin(self.classes, classes))
         return ClassAnswers(self.logits[:, columns], names, np.arange(len(columns)))
 
@@ -110,7 +112,9 @@ def _transformed(pipeline, episode):
     if len(pipeline.steps) == 1:  # an empty pipeline cannot transform
         return episode
     try:
-        X_support, X_query = map(pipeline[:-1].transform, (episode.X_support, episode.X_query))
+        X_query = pipeline[:-1].transform(episode.X_query)
+        has_support = len(episode.y_support) > 0  # transformers take no empty rows
+        X_support = pipeline[:-1].transform(episode.X_support) if has_support else X_query[:0]
     except ValueError as error:
         raise ValueError(f"{episode.name}: {error}") from error
     return episode._replace(X_support=X_support, X_query=X_query)

@@ -101,8 +101,11 @@ def _as_passed(backbone, sample, tasks, rows, dtype):
             as_integers = Preparation(torch.int64)
             count_features(backbone, Rows(sample, torch.device("cpu"), as_integers)[:])
             return as_integers
-        except ValueError:  # a layer that multiplies wants floats
-            pass
+        except ValueError as error:
+            try:  # a layer that multiplies wants floats
+                count_features(backbone, Rows(sample, torch.device("cpu"), Preparation(dtype))[:])
+            except ValueError:
+                raise error from None
     check_cast(tasks, rows, dtype)
     return Preparation(dtype)
 

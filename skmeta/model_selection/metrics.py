@@ -46,10 +46,11 @@ class Metric:
 
 
 def _is_of_predictions(metric):
-    """Whether a callable takes two arguments, the truth and the predictions, as opposed to a scorer."""
+    """Whether a callable takes the truth and the predictions, as opposed to a scorer."""
     try:
-        parameters = inspect.signature(metric).parameters.values()
+        parameters = list(inspect.signature(metric).parameters.values())
     except (TypeError, ValueError):  # some builtins do not tell
         return True
     positional = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-    return sum(p.kind in positional and p.default is p.empty for p in parameters) == 2
+    parameters = [p for p in parameters if p.kind in positional]
+    return len(parameters) == 2 or (len(parameters) > 0 and parameters[0].name.startswith("y"))

@@ -123,8 +123,8 @@ def number_groups(groups, n_rows):
         raise ValueError(
             f"groups must have the shape ({n_rows},), an id for each row; got {describe(groups)}."
         )
+    missing = [name for name in np.asarray(groups, dtype=object).tolist() if _is_missing(name)]
     groups = np.asarray(groups)
-    missing = [name for name in groups.tolist() if _is_missing(name)]
     if missing:
         raise ValueError(f"groups must have an id for each row; got {missing[0]!r} for {len(missing)} rows.")
     ids, task = _unique(groups, "groups must have ids")
@@ -204,7 +204,7 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
 
 def _check_no_dict(X, where):
     """Raise TypeError for a dict in the place of rows."""
-    if isinstance(X, dict):
+    if isinstance(X, dict) and not sparse.issparse(X):  # a dok_matrix is both
         raise TypeError(
             f"{where}X must be an array, sparse matrix or DataFrame of rows; got a dict with the keys "
             f"{list(X)[:5]}. Pass the rows of one key, or, of a dict of tasks, list(X.values())."
@@ -236,7 +236,8 @@ def _check_none_missing(y, values, where):
     if sparse.issparse(y):  # which scikit-learn refuses, or _check_values
         return
     try:
-        y = np.asarray(y)
+        # Of a list of strings and NaN, numpy would make "nan".
+        y = np.asarray(y, dtype=object if isinstance(y, (list, tuple)) else None)
     except ValueError:  # ragged lists, which scikit-learn names
         return
     if y.dtype == object and any(map(_is_missing, y.ravel())):

@@ -15,6 +15,9 @@ from skmeta.tasks import limits
 from skmeta.tasks.rows import Tasks, look_at_tasks
 from skmeta.tasks.split import make_sampler, usable_rows
 
+# How often an episode is drawn again, at most, to have two classes in its support set.
+DRAWS = 100
+
 
 class Episode(NamedTuple):
     """Rows of one episode, of the type that the user gave; ``name`` is its task in messages."""
@@ -111,7 +114,19 @@ def draw_scored(
         for chunk in torch.as_tensor(number).split(limits.TASKS_AT_ONCE)
         for pair in sampler.draw(chunk, generator).rows()
     ]
+    if natural and own_classes and tasks.given is None:
+        pairs = zip(drawn, number, strict=True)
+        drawn = [_with_two_classes(pair, i, codes, sampler, generator) for pair, i in pairs]
     return ScoredEpisodes(source, tasks, labels, ids[number], drawn)
+
+
+def _with_two_classes(pair, i, codes, sampler, generator):
+    """An episode of task ``i`` of the sampler, drawn again while its support set has one class alone."""
+    for _ in range(DRAWS):
+        if len(np.unique(codes[pair[0]])) > 1:
+            break
+        (pair,) = sampler.draw(torch.tensor([i]), generator).rows()
+    return pair
 
 
 def _take(X, index):

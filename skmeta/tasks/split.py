@@ -111,7 +111,7 @@ def _why_given_cannot(tasks, codes, own_classes):
 
 def _largest(tasks, labels):
     """Rows of the most frequent label of each task, and the number of its labels."""
-    n_labels = int(labels.max()) + 1
+    n_labels = int(labels.max(initial=0)) + 1
     cells, size = np.unique(tasks.task * n_labels + labels, return_counts=True)
     largest = np.zeros(tasks.n_tasks, dtype=np.int64)
     np.maximum.at(largest, cells // n_labels, size)
@@ -120,7 +120,7 @@ def _largest(tasks, labels):
 
 def _classes(tasks, codes, rows):
     """How many classes those rows of each task have, and the label of one of them."""
-    n_codes = int(codes.max()) + 1
+    n_codes = int(codes.max(initial=0)) + 1
     cells, first = np.unique(tasks.task[rows] * n_codes + codes[rows], return_index=True)
     task = cells // n_codes
     only = np.empty(tasks.n_tasks, dtype=object)

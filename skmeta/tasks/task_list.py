@@ -40,7 +40,8 @@ class TaskList(Sequence):
             raise TypeError(f"load must be a callable that takes an id. Got {load!r} instead.")
         if not hasattr(ids, "__len__") or not hasattr(ids, "__getitem__"):
             raise TypeError(f"ids must be a sequence. Got {ids!r} instead.")
-        self.load, self.ids = load, ids
+        self.load = load
+        self.ids = ids.to_numpy() if hasattr(ids, "iloc") else ids  # a Series is indexed by its labels
 
     @property
     def shape(self):
