@@ -170,7 +170,7 @@ def test_any_draw_trains_a_label_space_of_its_own(sampling, n_shot):
 @pytest.mark.parametrize("n_shot", [1, (0, 5), (1, 5)])
 def test_one_row_is_no_support_set_of_a_label_space_of_its_own(n_shot):
     clf = TMAMLClassifier(**QUICK, sampling="natural", n_shot=n_shot, label_space="per_task")
-    with pytest.raises(ValueError, match="The 'n_shot' parameter of TMAMLClassifier must be [12] or more"):
+    with pytest.raises(ValueError, match=r"The 'n_shot' parameter of TMAMLClassifier must be [12] or more"):
         clf.fit(ABC)
 
 
