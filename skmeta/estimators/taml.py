@@ -29,7 +29,8 @@ class MetaModelMixin:
     updates_ : dict of str to ndarray
         What each step of the last ``adapt`` was made of. ``"tensors"``: names of the parameters, shape
         (n_tensors,). ``"gradient"``, ``"predicted"``: Euclidean norms of the two parts of the update
-        above, ``inner_lr * grad`` and ``meta_model_lr * g``, shape (adapt_steps, n_tensors).
+        above, ``inner_lr * grad`` and the part of ``meta_model_lr * g`` that was added, shape
+        (adapt_steps, n_tensors).
         ``"weights"``, shape (adapt_steps, n_tensors, n_directions), and the names ``"directions"``: how
         much of each g took; not for a module of your own without ``direction_weights``. Found by
         adapting once more, each time it is asked for, from a copy of the support rows, which ``adapt``

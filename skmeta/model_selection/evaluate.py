@@ -69,7 +69,7 @@ def evaluate(
         defined for one query row and wild for a few, and a mean of squares is decided by the few worst
         episodes.
     random_state : int, default=0
-        The same number draws the same episodes, whatever the model.
+        The same number draws the same episodes, whatever the model, as long as it takes tasks of one class.
 
     Returns
     -------
