@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_checks import run_checks
-from made_tasks import QUICK, contents, flatten, make_lines, make_tasks, split
+from made_tasks import LEARNING, QUICK, contents, flatten, make_lines, make_tasks, split
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
@@ -56,7 +56,7 @@ def priors():
 @pytest.fixture(scope="module")
 def prior():
     """Of a shared label space, a, b and c."""
-    return TMAMLClassifier(**QUICK | {"max_iter": 10}).fit(ABC)
+    return TMAMLClassifier(**LEARNING | {"max_iter": 10}).fit(ABC)
 
 
 @pytest.fixture(scope="module")
@@ -362,7 +362,7 @@ def test_classes_that_the_support_set_lacks_are_never_answered(prior):
     kept = Y_S != "b"
     model = FewShotClassifier(prior).fit(X_S[kept], Y_S[kept])
     assert model.classes_.tolist() == ["a", "c"]
-    assert set(model.predict(X_Q)) <= {"a", "c"} and len(X_Q) == 21
+    assert set(model.predict(X_Q)) == {"a", "c"}
     p = adapt(prior, X_S[kept], Y_S[kept]).predict_proba(X_Q)
     assert p.shape == (21, 3) and p[:, 1].min() > 0
     expected = p[:, [0, 2]] / p[:, [0, 2]].sum(1, keepdims=True)
