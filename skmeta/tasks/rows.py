@@ -294,7 +294,12 @@ class _Joined:
             self.blocks, self.waiting = [*self.blocks, _concatenate_labels(self.waiting)], []
 
     def all(self):
-        return _concatenate_labels([*self.blocks, *self.waiting])
+        labels = _concatenate_labels([*self.blocks, *self.waiting])
+        if len(labels) == 0:
+            raise ValueError(
+                "X is a list of tasks without rows; an episode needs a row for each of its sets."
+            )
+        return labels
 
 
 def _read_list(estimator, X, y, groups, reset):
