@@ -267,3 +267,13 @@ def test_given_support_sets_may_be_empty_where_labels_are_shared():
     assert np.isfinite(clf.loss_curve_).all() and 0 <= clf.score(given) <= 1
     with pytest.warns(UserWarning, match="left out: task 0 has no support rows;"):
         TMAMLClassifier(**QUICK, label_space="per_task").fit(given)
+
+
+@pytest.mark.parametrize("at", [0, 3])
+@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame], ids=["arrays", "frames"])
+def test_a_task_without_rows_is_left_out_of_a_regression(at, kind):
+    lines = make_lines(6)
+    tasks = [*lines[:at], (lines[0][0][:0], lines[0][1][:0]), *lines[at:]]
+    with pytest.warns(UserWarning, match=f"left out: task {at} has no rows;"):
+        reg = TMAMLRegressor(**QUICK).fit([(kind(X), y) for X, y in tasks])
+    assert reg.loss_curve_ == TMAMLRegressor(**QUICK).fit([(kind(X), y) for X, y in lines]).loss_curve_

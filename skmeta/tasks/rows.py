@@ -171,6 +171,9 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
     values = is_regressor(estimator)
     if y is not NO_LABELS:
         _check_none_missing(y, values, where)
+    if y is not NO_LABELS and empty and values and np.shape(y)[:1] == (0,):  # scikit-learn takes no such y
+        rows = check_rows(estimator, X, reset=reset, where=where, empty=True)
+        return rows, np.asarray(y, dtype=np.float64)
     with_y = {} if y is NO_LABELS else {"multi_output": values, "y_numeric": values}
     try:
         checked = validate_data(
