@@ -7,10 +7,10 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import is_regressor
 
-# Private by name, but documented; nothing public takes rows of whatever container a task may hold.
+# Private by name; nothing public takes or counts rows of whatever container a task may hold.
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _num_samples, validate_data
 
 from skmeta.tasks import limits
 from skmeta.tasks.task_list import TaskList
@@ -171,7 +171,7 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
     values = is_regressor(estimator)
     if y is not NO_LABELS:
         _check_none_missing(y, values, where)
-    if y is not NO_LABELS and empty and values and np.shape(y)[:1] == (0,):  # scikit-learn takes no such y
+    if y is not NO_LABELS and empty and values and _num_samples(y) == 0:  # scikit-learn takes no such y
         rows = check_rows(estimator, X, reset=reset, where=where, empty=True)
         return rows, np.asarray(y, dtype=np.float64)
     with_y = {} if y is NO_LABELS else {"multi_output": values, "y_numeric": values}
