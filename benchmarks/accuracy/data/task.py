@@ -1,10 +1,11 @@
 """What a data set of the benchmark is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.base import clone
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,29 @@ def as_they_are(train, others):
     return train, others
 
 
+def learned(raw, **views):
+    """A ``prepare`` whose views are what transformers, fitted on training tasks, make of the ``raw`` rows."""
+
+    def prepare(train, others):
+        fitted = {name: clone(view).fit(_rows(train, raw)) for name, view in views.items()}
+        return tuple(_seen(tasks, _rows(tasks, raw), fitted) for tasks in (train, others))
+
+    return prepare
+
+
+def _rows(tasks, view):
+    return np.concatenate([task.views[view] for task in tasks])
+
+
+def _seen(tasks, rows, fitted):
+    views = {name: view.transform(rows) for name, view in fitted.items()}
+    ends = np.cumsum([len(task.y) for task in tasks])
+    return [
+        replace(task, views={name: X[end - len(task.y) : end] for name, X in views.items()})
+        for task, end in zip(tasks, ends, strict=True)
+    ]
+
+
 class DataSet(NamedTuple):
     """Where tasks come from.
 
@@ -56,8 +80,11 @@ class DataSet(NamedTuple):
         ``prepare(train, others)``: the same two lists with views that are learned from ``train`` alone.
     files : tuple of str
         What ``folder`` must hold.
+    packages : tuple of str
+        What must be installed.
     """
 
     read: Callable
     prepare: Callable = as_they_are
     files: tuple = ()
+    packages: tuple = ()
