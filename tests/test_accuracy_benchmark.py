@@ -1,475 +1,282 @@
-"""The accuracy benchmark keeps what it computed, and its meta-test tasks to itself."""
+"""The accuracy benchmark: splits, episodes, choices, its record and its page, on tasks made up here."""
 
-import ast
-import os
-from dataclasses import replace
-from pathlib import Path
+import re
+from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
-import sklearn
-import torch
-from joblib import Parallel, delayed, parallel_config
-from sklearn.base import clone, is_classifier
+from sklearn.linear_model import Ridge
 
-from benchmarks.accuracy import __main__, data, meta_test, report, run, versions
-from benchmarks.accuracy.baselines import BASELINES
-from benchmarks.accuracy.clock import Clock, OutOfTime
-from benchmarks.accuracy.data import parkinsons, text, votes, wisdm
-from benchmarks.accuracy.results import best_of, is_met, results_of
-from benchmarks.accuracy.run import methods_of, trial
-from benchmarks.accuracy.store import Store
-from benchmarks.accuracy.studies import STUDIES, Goal, Training, for_both
-from benchmarks.accuracy.training import train
-from benchmarks.accuracy.variants import VARIANTS
-from skmeta import GaussianNoise, evaluate
-from skmeta.datasets import make_scanners
+from benchmarks.accuracy import __main__, data, record, run
+from benchmarks.accuracy.data.task import DataSet, Task
+from benchmarks.accuracy.episodes import FEW_TASKS, draw, final_parts, folds, split
+from benchmarks.accuracy.method import Answer, Method
+from benchmarks.accuracy.ours import LONG, OURS
+from benchmarks.accuracy.record import Record
+from benchmarks.accuracy.report import half_width, lines_of, page
+from benchmarks.accuracy.rivals import RIVALS
+from benchmarks.accuracy.studies import STUDIES, Cell, Study
 
-SOURCE = Path(data.__file__).parents[1]
-
-TINY = replace(
-    STUDIES[0].quick(),
-    protocol=replace(STUDIES[0].protocol, n_episodes=4, n_looked_at=4),
-    training=Training(steps=4, chunk=2),
-    variants=("TMAML, tuned",),
-    grid=for_both({}, {"inner_lr": 0.2}),
-    final=True,
-)
-LOCAL = next(b for b in BASELINES if b.name == "local logistic regression")
-METHODS = [*methods_of(TINY)[:1], LOCAL]
-ROWS = {"features": "rows"}
-CODE = METHODS[0].code_of(ROWS)
+N_TASKS = 70
+CELLS = Cell(3, "natural"), Cell(5, "natural"), Cell(4, "time")
+STUDY = Study("lines", "lines", "regression", CELLS)
+CLASSES = Study("blobs", "blobs", "per_task", (Cell(2, "stratified"),), n_draws=30, n_query=3, n_way=4)
 
 
-READ = data._read
+def lines(folder):
+    """Tasks of a slope and a level each; ``known`` ones and families of two."""
+    rng = np.random.default_rng(0)
+    tasks = []
+    for i in range(N_TASKS):
+        X = rng.normal(size=(12, 1))
+        y = X[:, 0] * rng.normal() + rng.normal() + 0.1 * rng.normal(size=12)
+        views = {"rows": X, "squares": X**2}
+        family = {"family": f"family {i // 2}"}
+        tasks.append(Task(str(i), views, y, time=-np.arange(12), known=i < 10, about=family))
+    return tasks
+
+
+def blobs(folder):
+    rng = np.random.default_rng(0)
+    return [
+        Task(
+            f"class {i:02d}",
+            {"rows": rng.normal(size=(8, 2)) + 5 * rng.normal(size=2)},
+            np.repeat(f"class {i:02d}", 8),
+        )
+        for i in range(N_TASKS)
+    ]
+
+
+def ridge(tasks, view, seed, alpha=1.0):
+    return lambda X, y, queries: Answer(Ridge(alpha).fit(X, y).predict(queries))
+
+
+def nearest(tasks, view, seed):
+    def model(X, y, queries):
+        classes = np.unique(y)
+        far = [((queries - X[y == c].mean(0)) ** 2).sum(1) for c in classes]
+        p = np.exp(-np.array(far).T)
+        return Answer(classes[p.argmax(1)], p / p.sum(1, keepdims=True), classes)
+
+    return model
+
+
+RIDGE = Method("ridge", ("regression",), ridge, {"alpha": [1e6, 0.1]}, "all")
+NEAREST = Method("nearest", ("per_task",), nearest, ours=True)
 
 
 @pytest.fixture(autouse=True)
-def few_scanners(monkeypatch):
-    made = make_scanners(n_train=6, n_test=4, random_state=0)
-    subsets = made.train[:3], made.train[3:], made.test
-    monkeypatch.setattr(data, "_read", lambda name, split, features: subsets)
-    monkeypatch.setattr(run, "methods_of", lambda study: METHODS)
-    monkeypatch.setattr("benchmarks.accuracy.results.methods_of", lambda study: METHODS)
+def made_up(monkeypatch):
+    for cached in run.all_tasks, run.parts_of:
+        cached.cache_clear()
+    made = {"lines": DataSet(lines), "blobs": DataSet(blobs)}
+    monkeypatch.setattr(run, "DATA_SETS", made)
+    monkeypatch.setattr(data, "DATA_SETS", made)
+    yield
+    for cached in run.all_tasks, run.parts_of:
+        cached.cache_clear()
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path)
+def develop(study, method, folder):
+    run.develop(study, method, 0, Record(study.data, folder), tell=lambda line: None)
+    return Record(study.data, folder)
 
 
-def compute(store, study=TINY, methods=METHODS, clock=None):
-    """What a run computed, a list of lines."""
-    lines = []
-    for split in study.splits:
-        for method in methods:
-            run.run(study, split, method, store, clock or Clock(), tell=lines.append)
-    return lines
+# ---- splits and episodes
 
 
-class Ticks:
-    """A clock that is over after so many looks at it."""
-
-    def __init__(self, n):
-        self.n = n
-
-    def check(self):
-        self.n -= 1
-        if self.n < 0:
-            raise OutOfTime
-
-
-# ---- what is done is kept
+def test_final_tasks_are_new_and_families_stay_together():
+    tasks = lines(None)
+    development, final = split(tasks)
+    assert sorted([*development, *final]) == list(range(N_TASKS))
+    assert len(final) == 28 and not any(tasks[i].known for i in final)
+    families = [{tasks[i].about["family"] for i in part} for part in (development, final)]
+    assert not families[0] & families[1]
+    for train, held in folds(tasks, development):
+        assert sorted([*train, *held]) == development.tolist()
+        assert not {tasks[i].about["family"] for i in train} & {tasks[i].about["family"] for i in held}
+    assert sorted(np.concatenate([held for _, held in folds(tasks, development)])) == development.tolist()
 
 
-def test_a_second_run_computes_nothing(store, monkeypatch):
-    # Of each method: its candidates on meta-validation, the chosen one on meta-test.
-    assert len(compute(store)) == (2 + 1) + (4 + 1)
-    before = {file: file.stat().st_mtime_ns for file in store.folder.rglob("*")}
-    monkeypatch.setattr(run, "fit", pytest.fail)
-    assert compute(store) == []
-    assert before == {file: file.stat().st_mtime_ns for file in store.folder.rglob("*")}
+def test_few_tasks_are_all_final_in_turn():
+    tasks = lines(None)
+    assert len(final_parts(tasks)) == 1
+    few = tasks[: FEW_TASKS - 2]
+    assert sorted(np.concatenate([held for _, held in final_parts(few)])) == list(range(len(few)))
 
 
-def test_a_changed_configuration_recomputes_only_itself(store):
-    compute(store)
-    changed = replace(TINY, grid=for_both({}, {"inner_lr": 0.3}))
-    lines = compute(store, changed)
-    assert lines and all("TMAML" in line for line in lines)
-    assert sum("meta-validation" in line for line in lines) == 1
-    longer = replace(TINY, training=Training(steps=6, chunk=2))
-    assert all("TMAML" in line for line in compute(store, longer))
-    assert len(compute(store, replace(TINY, protocol=replace(TINY.protocol, n_query=9)))) == 8
+def test_the_first_rows_are_the_first_in_time():
+    for episode in draw(STUDY, CELLS[2], lines(None)[:3]):
+        rows = 12 * episode.task + np.arange(12)[::-1]
+        assert episode.support.tolist() == rows[:4].tolist()
+        assert episode.query.tolist() == rows[4:].tolist()
 
 
-def test_results_of_other_code_are_not_taken(store):
-    config = trial(TINY, 1, LOCAL, {"features": "rows"}, 0)
-    store.put("test", config, "old", scores=[1.0])
-    store.put_state(config, "old", "state")
-    assert store.get("test", config, "new") is None and store.get_state(config, "new") is None
-    lenient = Store(store.folder, any_code=True)
-    assert lenient.get("test", config, "new")["scores"] == [1.0]
-    assert lenient.get_state(config, "new") == "state"
+def test_episodes_are_the_same_for_every_method_and_hold_all_other_rows():
+    episodes = draw(STUDY, CELLS[0], lines(None)[:5])
+    again = draw(STUDY, CELLS[0], lines(None)[:5])
+    assert len(episodes) == 15
+    for episode, other in zip(episodes, again, strict=True):
+        np.testing.assert_array_equal(episode.support, other.support)
+        assert len(episode.support) == 3
+        rows = np.sort([*episode.support, *episode.query])
+        assert rows.tolist() == (12 * episode.task + np.arange(12)).tolist()
 
 
-def test_a_stopped_training_goes_on_where_it_was(store, tmp_path):
-    config = trial(TINY, 1, METHODS[0], METHODS[0].candidates(TINY)[0], 0)
-    with pytest.raises(OutOfTime):
-        compute(store, clock=Ticks(2))  # as the fit starts, and before the first of two chunks
-    assert store.get_state(config, CODE).steps == 2
-    compute(store)
-    compute(whole := Store(tmp_path / "whole"))
-    states = [s.get_state(config, CODE) for s in (store, whole)]
-    assert states[0].steps == 4 and states[0].looks == states[1].looks
-    scores = [results_of(TINY, s)["TMAML, tuned"].scores for s in (store, whole)]
-    np.testing.assert_array_equal(*scores)
+# ---- choosing and scoring
 
 
-def test_a_version_of_code_is_of_what_it_does(tmp_path):
-    sources = (
-        "def f(x):\n    return x + 1",
-        "def f(x):\n    'A sum.'\n    return x + 1  # one",
-        "def f(x): return x",
+def test_the_candidate_with_the_best_development_scores_is_chosen_for_each_cell(tmp_path):
+    kept = develop(STUDY, RIDGE, tmp_path)
+    development = run.parts_of(STUDY, "development")
+    for cell in CELLS:
+        entry = kept.get("development", "ridge", str(cell), 0)
+        assert entry["chosen"] == "rows, alpha=0.1"
+        errors = []
+        for part in development:
+            model = ridge(part.train, "rows", 0, 0.1)
+            errors.append(part.score(cell, model, "rows")["error"])
+        np.testing.assert_allclose(entry["scores"]["error"], np.concatenate(errors), atol=1e-4)
+        assert set(entry["scores"]["task"]) == set(split(lines(None))[0])
+
+
+def test_development_opens_no_final_task(tmp_path, monkeypatch):
+    final = set(split(lines(None))[1].tolist())
+    seen = set()
+
+    def prepare(train, others):
+        seen.update(int(task.name) for task in (*train, *others))
+        return train, others
+
+    monkeypatch.setitem(run.DATA_SETS, "lines", DataSet(lines, prepare))
+    kept = develop(STUDY, RIDGE, tmp_path)
+    assert seen and not seen & final
+    run.finish(STUDY, RIDGE, 0, kept, tell=lambda line: None)
+    assert final <= seen
+    assert set(kept.get("final", "ridge", "3 rows", 0)["scores"]["task"]) == final
+
+
+def test_a_second_run_computes_nothing_and_a_changed_study_what_it_lacks(tmp_path):
+    fits = []
+
+    def counted(tasks, view, seed, **params):
+        fits.append(params)
+        return ridge(tasks, view, seed, **params)
+
+    method = Method("ridge", ("regression",), counted)
+    one_cell = Study("lines", "lines", "regression", CELLS[:1])
+    develop(one_cell, method, tmp_path)
+    assert len(fits) == 3
+    develop(one_cell, method, tmp_path)
+    assert len(fits) == 3
+    develop(STUDY, method, tmp_path)
+    assert len(fits) == 6
+    assert len(Record("lines", tmp_path).entries) == 3
+
+
+def test_where_labels_are_of_a_task_each_class_is_scored(tmp_path):
+    scores = develop(CLASSES, NEAREST, tmp_path).get("development", "nearest", "2 rows a class", 0)["scores"]
+    assert len(scores["accuracy"]) == len(scores["log loss"]) == 90
+    assert scores["accuracy of class"].mean() == pytest.approx(scores["accuracy"].mean(), abs=0.03)
+    assert set(scores["class"]) <= set(split(blobs(None))[0])
+    line = lines_of(CLASSES, CLASSES.cells[0], Record("blobs", tmp_path), [NEAREST], "development")[0]
+    values = line.scores["accuracy of class"]
+    by_hand = 1.96 * values.std() / len(values) ** 0.5
+    assert half_width(CLASSES, line.scores) == pytest.approx(by_hand, rel=0.15)
+    assert half_width(CLASSES, line.scores, line.scores) == 0
+
+
+def test_probabilities_are_narrowed_to_the_classes_that_a_task_has():
+    p, classes = np.array([[0.5, 0.3, 0.2], [0.5, 0.1, 0.4]]), np.array(["a", "b", "c"])
+    answer = Answer(np.array(["a", "a"]), p, classes)
+    y = np.array(["b", "c"])
+    scores, right = run.of_classes(answer, y, None)
+    assert scores == {"accuracy": 0, "log loss": pytest.approx(-np.log([0.3, 0.4]).mean())}
+    assert not right.any()
+    scores, right = run.of_classes(answer, y, np.array(["b", "c"]))
+    assert scores == {"accuracy": 1, "log loss": pytest.approx(-np.log([0.3 / 0.5, 0.4 / 0.5]).mean())}
+    assert right.all()
+
+
+def test_errors_and_intervals_of_values():
+    answer = Answer(np.array([1.0, 2.0]), low=np.array([0.0, 2.5]), high=np.array([2.0, 3.0]))
+    assert run.of_values(answer, np.array([1.5, 2.0])) == {"error": 0.25, "coverage": 0.5, "width": 1.25}
+
+
+# ---- the record, the page and the command
+
+
+def test_a_record_keeps_scores_to_the_fourth_digit_and_who_made_them(tmp_path):
+    kept = Record("lines", tmp_path)
+    scores = {"error": np.array([0.123456, 7.0]), "task": np.array([3, 12000])}
+    kept.put("development", "ridge", "3 rows", 0, scores=scores, chosen="rows", seconds=1.5)
+    entry = Record("lines", tmp_path).get("development", "ridge", "3 rows", 0)
+    assert entry["scores"]["error"].tolist() == pytest.approx([0.1235, 7.0], abs=1e-12)
+    assert entry["scores"]["task"].tolist() == [3, 12000]
+    assert re.fullmatch(r"[0-9a-f]{8}\+?|unknown", entry["commit"])
+    assert {"torch", "scikit-learn"} <= set(entry["versions"])
+
+
+def test_a_line_of_the_ledger_for_each_opening(tmp_path):
+    for why in "a release", "another":
+        record.note_opening(why, tmp_path)
+    title, _, first, second = (tmp_path / "LEDGER.md").read_text().splitlines()
+    assert title.startswith("# ") and first.endswith(": a release") and second.endswith(": another")
+
+
+def test_ratios_are_to_the_best_rival(tmp_path):
+    mean = Method(
+        "TMAML",
+        ("regression",),
+        lambda tasks, view, seed: lambda X, y, q: Answer(np.full(len(q), y.mean())),
+        ours=True,
     )
-    files = [tmp_path / f"{i}.py" for i in range(3)]
-    for file, source in zip(files, sources, strict=True):
-        file.write_text(source, encoding="utf-8")
-    same, commented, other = map(versions.code_version, files)
-    assert same == commented != other
-
-
-def test_a_field_that_a_python_adds_to_syntax_changes_no_version():
-    tree = ast.parse("def f(): pass")
-    before = versions._syntax(tree)
-    tree.body[0]._fields += ("new_in_this_python",)
-    tree.body[0].new_in_this_python = []
-    assert versions._syntax(tree) == before
-
-
-def test_an_augmentation_is_code_of_the_methods_that_use_it():
-    def flip(X, generator):
-        return X.flip(-1)
-
-    codes = [METHODS[0].code_of(ROWS | {"augment": augment}) for augment in (None, GaussianNoise(0.5), flip)]
-    assert codes[0] == CODE and len(set(codes)) == 3
-    (file,) = versions.augmentation_files({"augment": GaussianNoise(0.5)})
-    assert file not in versions.LEARNERS
-    users = [learner for learner in versions.LEARNERS if uses(learner, "GaussianNoise")]
-    assert users == []  # so that nothing else of what is learned depends on the file
-
-
-def test_the_meta_model_is_code_of_taml_alone():
-    tmaml, taml = (next(v for v in VARIANTS if v.name == name) for name in ("TMAML", "TAML"))
-    assert tmaml.code_of(ROWS) == CODE != taml.code_of(ROWS)
-    assert versions.META_MODELS not in versions.LEARNERS
-    users = {learner.name for learner in versions.LEARNERS if uses(learner, "BasisMetaModel")}
-    assert users == {"taml.py", "networks.py", "updates.py"}  # the engine's two ask whether there is one
-
-
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_the_votes_are_code_of_the_methods_that_see_them(method):
-    assert method.code_of(ROWS) != method.code_of({"features": "rows and votes"})
-
-
-def test_no_forest_votes_on_a_task_that_it_has_seen(monkeypatch):
-    monkeypatch.setattr(votes, "VOTERS", clone(votes.VOTERS).set_params(n_estimators=30))
-    rng = np.random.RandomState(0)
-    # Labels are noise, and each row is four times in its task: a forest knows it that saw another row of it.
-    train, new = (
-        [(np.tile(rng.randn(n, 3), (4, 1)), np.tile(rng.permutation(n) % 4, 4)) for n in sizes]
-        for sizes in ((20, 17, 25, 9, 20, 31, 12), (20, 17))
-    )
-    tasks, seen = votes.with_votes(train, train)
-    hits = [np.mean([(X[:, 3:].argmax(1) == y).mean() for X, y in part]) for part in (tasks, seen)]
-    assert hits[0] < 0.4 < 0.9 < hits[1]
-    for (X, y), (rows, labels) in zip(votes.with_votes(train, new)[1], new, strict=True):
-        assert X.shape == (len(labels), 7)
-        np.testing.assert_array_equal(X[:, :3], rows.astype("f4"))
-        np.testing.assert_array_equal(y, labels)
-
-
-class Interrupted:
-    """A learner whose fit ends early, as skorch's does on Ctrl-C."""
-
-    n_iter_ = 1
-
-    def set_params(self, **params):
-        return self
-
-    def fit(self, tasks):
-        return self
-
-
-def test_a_chunk_that_was_interrupted_is_not_kept():
-    with pytest.raises(KeyboardInterrupt):
-        train(Interrupted(), [], Training(chunk=2), pytest.fail, Clock(), lambda: None, pytest.fail)
-
-
-# ---- meta-test tasks are for one function
-
-
-def uses(file, name):
-    """Whether a module imports a name, calls it, or takes it from a module."""
-    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-    return any(
-        name in (getattr(node, "id", None), getattr(node, "attr", None), getattr(node, "name", None))
-        for node in nodes
-    )
-
-
-def test_only_one_module_can_open_the_meta_test_tasks():
-    users = {
-        name: {str(f.relative_to(SOURCE)) for f in SOURCE.rglob("*.py") if uses(f, name)}
-        for name in ("sealed_tasks", "_read", "score_once", "SOURCES")
+    kept = develop(STUDY, RIDGE, tmp_path)
+    kept = develop(STUDY, mean, tmp_path)
+    text = page([STUDY], [kept], [mean, RIDGE])
+    errors = {
+        name: kept.get("development", name, "5 rows", 0)["scores"]["error"].mean()
+        for name in ("ridge", "TMAML")
     }
-    assert users["sealed_tasks"] == {"data/__init__.py", "meta_test.py"}
-    assert users["score_once"] == {"meta_test.py", "run.py"}
-    assert users["SOURCES"] == {"data/__init__.py"}
-    assert users["_read"] == {"data/__init__.py", "data/omniglot.py"}  # omniglot's reads one subset
+    ratio = errors["TMAML"] / errors["ridge"]
+    assert ratio > 1.5
+    assert f"| lines, 5 rows | error | ridge {errors['ridge']:.3f} | {ratio:.2f} |" in text
+    assert "development tasks" in text and "**TMAML**" in text
 
 
-@pytest.fixture
-def real_data(monkeypatch):
-    """The readers read the real files; a test skips for a data set whose files are not there."""
-    default = Path(__file__).parents[2] / "shared" / "data"
-    monkeypatch.setenv("SKMETA_DATA", os.environ.get("SKMETA_DATA", str(default)))
-    monkeypatch.setattr(data, "_read", READ)
-
-    def parts(name, split, features):
-        if data.missing_files(name):
-            pytest.skip(f"needs {data.missing_files(name)} in SKMETA_DATA")
-        return *data.development(name, split, features), data.sealed_tasks(name, split, features)
-
-    return parts
-
-
-# Who each row is of, and what tells the rows of one from those of another.
-OWNERS = {
-    "wisdm": (wisdm.FILES[0], "user", "class"),
-    "parkinsons-motor": (parkinsons.FILES[0], "subject#", "motor_UPDRS"),
-    "parkinsons-total": (parkinsons.FILES[0], "subject#", "total_UPDRS"),
-}
-SPLITS = sorted({(s.data, split) for s in STUDIES for split in s.splits if s.data in OWNERS})
+def test_the_command_runs_what_is_lacking_and_writes_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(__main__, "STUDIES", [STUDY, CLASSES])
+    monkeypatch.setattr(__main__, "METHODS", [RIDGE, NEAREST])
+    monkeypatch.setattr(__main__, "missing", lambda name: [])
+    monkeypatch.setattr(__main__, "Parallel", lambda jobs, batch_size: list)
+    monkeypatch.setattr(__main__, "delayed", lambda function: partial(function))
+    where = ["--record", str(tmp_path), "--out", str(tmp_path / "page.md")]
+    __main__.main(where)
+    text = (tmp_path / "page.md").read_text()
+    assert "## lines, the first 4 rows" in text and "## blobs, 2 rows a class" in text
+    assert not (tmp_path / "LEDGER.md").exists()
+    __main__.main(["lines", "--final", "a test", *where])
+    assert "a test" in (tmp_path / "LEDGER.md").read_text()
+    assert "final tasks" in (tmp_path / "page.md").read_text()
 
 
-@pytest.mark.parametrize(("name", "split"), SPLITS)
-def test_development_holds_no_user_and_no_patient_of_meta_test(name, split, real_data):
-    parts = real_data(name, split, "rows")
-    file, owner, label = OWNERS[name]
-    labels = [(who, rows[label].to_numpy()) for who, rows in pd.read_csv(data.folder() / file).groupby(owner)]
-    owners = [[[who for who, its in labels if np.array_equal(its, y)] for _, y in tasks] for tasks in parts]
-    assert all(len(found) == 1 for tasks in owners for found in tasks)  # nobody else's
-    train, validation, test = ({found[0] for found in tasks} for tasks in owners)
-    assert [len(train), len(validation), len(test)] == [len(tasks) for tasks in parts]
-    assert not train & test and not validation & test and not train & validation
+def test_a_study_without_its_data_is_left_out_and_said(monkeypatch, capsys):
+    monkeypatch.setattr(__main__, "missing", lambda name: ["a file"])
+    assert not __main__.is_there(STUDY)
+    assert capsys.readouterr().out == "lines is left out: there is no a file\n"
 
 
-@pytest.mark.parametrize("name", ["clinc", "banking"])
-def test_development_holds_no_intent_of_meta_test(name, real_data):
-    for split in range(1, 6):
-        train, validation, test = (set(y) for ((_, y),) in real_data(name, split, "words"))
-        assert train and validation and test
-        assert not train & test and not validation & test and not train & validation
-
-
-def test_development_holds_no_digit_of_meta_test(real_data):
-    """No image of a new scanner, whatever another scanner made of it, and no new scanner."""
-    parts = real_data("scanners", 1, "rows")
-    made = make_scanners(random_state=0)
-    images = [np.unique(np.concatenate(rows)) for rows in (made.train_rows, made.test_rows)]
-    assert np.intersect1d(*images).size == 0
-    for tasks, its in zip(parts, (made.train[15:], made.train[:15], made.test), strict=True):
-        assert all(np.array_equal(X, other) for (X, _), (other, _) in zip(tasks, its, strict=True))
-
-
-def test_choosing_does_not_open_the_meta_test_tasks(store, monkeypatch):
-    monkeypatch.setattr(meta_test, "sealed_tasks", lambda *_: pytest.fail("opened"))
-    for method in METHODS:
-        for params in method.candidates(TINY):
-            run.validate(TINY, trial(TINY, 1, method, params, 0), method, store, Clock(), print)
-        assert run.chosen(TINY, 1, method, store) in method.candidates(TINY)
-
-
-def test_a_configuration_is_scored_on_meta_test_once_and_after_meta_validation(store):
-    config = trial(TINY, 1, LOCAL, LOCAL.candidates(TINY)[0], 0)
-    model, _ = run.fit(TINY, config, LOCAL, store, Clock())
-    with pytest.raises(RuntimeError, match="before meta-test"):
-        meta_test.score_once(TINY, config, model, LOCAL, store)
-    run.finish(TINY, config, LOCAL, store, Clock(), print)
-    with pytest.raises(RuntimeError, match="'local logistic regression' has been scored"):
-        meta_test.score_once(TINY, config, model, LOCAL, store)
-
-
-def test_a_study_that_is_not_final_leaves_meta_test_closed(store, monkeypatch):
-    monkeypatch.setattr(meta_test, "sealed_tasks", lambda *_: pytest.fail("opened"))
-    study = replace(TINY, final=False)
-    compute(store, study)
-    assert not list(store.folder.rglob("*-test-*"))
-    page = report.page([study], store)
-    assert report.NOT_FINAL in page and "meta-test episodes" not in page
-    assert not any(study.quick().final for study in STUDIES)
-
-
-def test_the_chosen_is_the_best_on_meta_validation(store):
-    compute(store)
-    scores = [
-        store.get("validation", trial(TINY, 1, LOCAL, params, 0), LOCAL.code_of(params))["score"]
-        for params in LOCAL.candidates(TINY)
-    ]
-    assert run.chosen(TINY, 1, LOCAL, store) == LOCAL.candidates(TINY)[int(np.argmax(scores))]
-    assert run.chosen(replace(TINY, views=("rows", "other")), 1, LOCAL, store) is None
-
-
-# ---- the data sets
-
-
-@pytest.mark.parametrize(("features", "knows"), [("words", False), ("letters", True)])
-def test_a_term_that_only_new_intents_have_counts_in_letters(features, knows):
-    transformer = text.make_transformer(features).fit(["book a flight", "cancel a flight"])
-    assert bool(transformer.transform(["zebra"]).nnz) == knows
-
-
-# ---- the page
-
-
-def test_the_page_tells_whether_a_goal_is_met(store):
-    def met(goal):
-        study = replace(TINY, goal=goal)
-        return report.page([study], store).split("| TMAML, tuned |")[1].splitlines()[0].split("|")[-2].strip()
-
-    compute(store)
-    assert met(Goal(at_least=0.0)) == "yes"
-    assert met(Goal(at_least=1.01)) == "**no**"
-    # After four steps it does not beat a local model.
-    assert met(Goal(beat_baselines=True)) == "**no**"
-    page = report.page([replace(TINY, n_seeds=2)], store)
-    assert "| not finished |" in page and "Not finished: TMAML, tuned." in page
-
-
-def test_a_goal_is_met_so_far_while_methods_are_missing(store):
-    compute(store, methods=METHODS[:1])
-    goals = Goal(at_least=0.0), Goal(at_least=0.0, beat_baselines=True)
-    marks = "yes, of what is finished", "not finished"
-    for goal, mark in zip(goals, marks, strict=True):
-        assert f"| {mark} |" in report.page([replace(TINY, goal=goal)], store)
-
-
-def test_the_page_tells_the_versions_of_packages(store):
-    compute(store)
-    assert f"Made with scikit-learn {sklearn.__version__}, torch {torch.__version__}." in report.page(
-        [TINY], store
-    )
-    file = next(store.folder.rglob("TMAML*-test-*.json"))
-    file.write_text(file.read_text().replace(f"torch {torch.__version__}", "torch 0.0.0"))
-    assert "torch 0.0.0; or with scikit-learn" in report.page([TINY], store)
-
-
-def test_the_page_tells_that_results_of_any_code_were_taken(store):
-    pages = [report.page([TINY], s) for s in (store, Store(store.folder, any_code=True))]
-    assert ["earlier versions of the code" in page for page in pages] == [False, True]
-
-
-def test_differences_are_paired(store):
-    compute(store)
-    results = results_of(TINY, store)
-    ours, hardest = best_of(results)
-    assert (ours.method.name, hardest.method.name) == ("TMAML, tuned", LOCAL.name)
-    model, _ = run.fit(TINY, trial(TINY, 1, LOCAL, hardest.params[0], 0), LOCAL, store, Clock())
-    tasks = data.sealed_tasks("scanners", 1, "rows")
-    direct = evaluate(model, tasks, n_episodes=4, n_shot=2, n_query=20, random_state=1)
-    np.testing.assert_allclose(hardest.scores, direct.scores, atol=1e-6)
-    difference = ours.minus(hardest)
-    np.testing.assert_allclose(difference.scores, ours.scores - hardest.scores)
-    ours.scores = hardest.scores + 0.01
-    assert is_met(Goal(beat_baselines=True, surely=True), ours, results)
-
-
-def test_the_command_goes_on_and_writes_the_page(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(__main__, "STUDIES", [TINY])
-    monkeypatch.setattr(__main__, "methods_of", lambda study: METHODS)
-    page = tmp_path / "RESULTS.md"
-    command = ["scanners", "--cache", str(tmp_path / "cache"), "--out", str(page)]
-    __main__.main([*command, "--minutes", "0"])
-    assert "Stopped" in capsys.readouterr().out and "not finished" in page.read_text()
-    __main__.main([*command, "--methods", "TMAML, tuned"])
-    assert "Not finished: local logistic regression." in page.read_text()
-    __main__.main(command)
-    assert "| **no** |" in page.read_text()
-    __main__.main([*command, "--list"])
-    assert "2 of    2 done" in capsys.readouterr().out
-
-
-def test_several_methods_at_a_time_give_the_same(store, tmp_path, monkeypatch):
-    compute(store)
-    monkeypatch.setattr(__main__, "STUDIES", [TINY])
-    monkeypatch.setattr(__main__, "methods_of", lambda study: METHODS)
-    command = ["--jobs", "2", "--cache", str(tmp_path / "jobs"), "--out", str(tmp_path / "page.md")]
-    with parallel_config(backend="threading"):  # where the few scanners are seen
-        __main__.main(command)
-    pages = [report.page([TINY], s) for s in (store, Store(tmp_path / "jobs"))]
-    assert "| TMAML, tuned |" in pages[0]
-    figures = [[line.split("|")[2:6] for line in page.splitlines() if line[:1] == "|"] for page in pages]
-    assert figures[0] == figures[1]
-
-
-def test_a_study_that_needs_a_gpu_is_left_out_without_one(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    study = replace(TINY, name="gpu-scanners", settings={"device": "cuda"})
-    monkeypatch.setattr(__main__, "STUDIES", [study])
-    __main__.main(["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "page.md")])
-    assert "gpu-scanners is left out: there is no GPU" in capsys.readouterr().out
-    assert "not finished" in (tmp_path / "page.md").read_text()
-
-
-def test_a_wrong_name_is_told():
+def test_an_unknown_study_is_an_error(capsys):
     with pytest.raises(SystemExit):
-        __main__.main(["scaners"])
+        __main__.parse(["no_such"])
+    assert "no study is called no_such" in capsys.readouterr().err
 
 
-# ---- the tables of methods
-
-
-def test_a_fit_can_go_to_another_process(store):
-    pairs = [
-        (study, method) for study in STUDIES for method in [*VARIANTS, *BASELINES] if method.suits(study)
-    ]
-    there = Parallel(2)(delayed(candidates)(*pair, store, Clock(1)) for pair in pairs)
-    assert there == [candidates(*pair, store, Clock(1)) for pair in pairs]
-
-
-def candidates(study, method, store, clock):
-    clock.check()
-    return repr([study.name, method.candidates(study), store.folder])
-
-
-@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
-def test_estimators_take_every_candidate(study):
-    for variant in VARIANTS:
-        for params in variant.candidates(study) if variant.suits(study) else ():
-            params.pop("features")
-            assert variant.make(study, params, seed=0).get_params()["random_state"] == 0
-
-
-def test_names_are_told_apart():
+def test_every_study_has_data_rivals_and_ours():
+    assert [study.data for study in STUDIES] == list(dict.fromkeys(study.data for study in STUDIES))
     for study in STUDIES:
-        names = [method.name for method in [*VARIANTS, *BASELINES] if method.suits(study)]
-        assert len(set(names)) == len(names)
-    assert len({study.name for study in STUDIES}) == len(STUDIES)
-
-
-@pytest.mark.parametrize(
-    "baseline", [b for b in BASELINES if b.kinds != ("regression",)], ids=lambda baseline: baseline.name
-)
-def test_baselines_answer_with_classes_of_the_support_set(baseline):
-    tasks = data.development("scanners", 1, "rows")
-    study = replace(TINY, kind=baseline.kinds[0])
-    params = baseline.quick().candidates(study)[0]
-    params.pop("features")
-    model = baseline.make(tasks, 0, **params)
-    assert is_classifier(model)
-    X, y = tasks.train[0]  # all that a pooled model needs to answer with a digit of the support set
-    known = np.flatnonzero(y < 3)[:6]
-    predicted = clone(model).fit(X[known], y[known]).predict(X)
-    assert predicted.shape == y.shape and set(predicted) <= {0, 1, 2}
-    assert (predicted == y)[y < 3].mean() > 0.4
+        assert sum(method.suits(study) for method in OURS) == 4
+        assert sum(method.suits(study) for method in RIVALS) >= 5
+        names = [method.name for method in (*OURS, *LONG, *RIVALS) if method.suits(study)]
+        assert len(names) == len(set(names))

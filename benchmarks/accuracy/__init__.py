@@ -1,23 +1,22 @@
-"""Accuracy of skmeta on new tasks, beside what one would do otherwise, on the same rows.
+"""Accuracy of skmeta by default on new tasks, beside what one would do otherwise, on the same rows.
 
-    export SKMETA_DATA=...                             # the folder with the data sets
-    python -m benchmarks.accuracy                      # all studies: writes benchmarks/RESULTS.md
-    python -m benchmarks.accuracy wisdm --minutes 110  # some studies, for that long; again to go on
-    python -m benchmarks.accuracy clinc --jobs 8       # several methods at a time, a process for each
-    python -m benchmarks.accuracy clinc --validation   # while methods are developed: meta-test stays closed
-    python -m benchmarks.accuracy --quick              # the same of a part of each, in some minutes
-    python -m benchmarks.accuracy --list               # the studies, and how much of each is done
+    export SKMETA_DATA=...                           # the folder with the data sets
+    python -m benchmarks.accuracy                    # two hours on two cores; stopped, it goes on where it was
+    python -m benchmarks.accuracy wisdm chicks       # some studies
+    python -m benchmarks.accuracy --quick            # a part of a few, in minutes; writes nothing
+    python -m benchmarks.accuracy --long             # more seeds, tuned rows, ablations, Conv4
+    python -m benchmarks.accuracy --final "reason"   # opens the final tasks, which the ledger notes
+    python -m benchmarks.accuracy --report           # the page, of what the record holds
 
-Every method is fitted on meta-train tasks, its parameters and its number of steps are chosen on
-meta-validation tasks, and what was chosen is scored on meta-test tasks, once for each version of the code.
-What is done is kept in a folder, by configuration, and so are the states of a training that was stopped.
+Tasks are split into development tasks and final ones, 60 to 40. Every method is fitted, tuned and scored by
+cross-validation over development tasks; while methods are developed, these scores are what is looked at.
 
-    studies     what is measured, and the goals
-    data        meta-train and meta-validation tasks; the meta-test ones are for ``meta_test`` alone
-    variants    the methods of skmeta: one line each
-    baselines   the other methods: one line each; ``pooled``, ``finetuned``: their estimators
-    training    meta-training in parts, which keeps the best state on meta-validation
-    run         train, choose, score
-    store       what was computed, by configuration
+    studies     what is measured: data, and the episodes of each cell of the table
+    data        tasks, and views of their rows that are learned from training tasks
+    ours        skmeta's methods; ``rivals`` the others: a line each
+    method      what both are
+    episodes    splits of tasks, and draws of support and query rows
+    run         fit, choose, score
+    record      what runs have written, a file for each study, and the ledger of the final tasks
     report      the page
 """

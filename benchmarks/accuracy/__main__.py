@@ -1,112 +1,90 @@
 """The command."""
 
 import argparse
-from dataclasses import replace
+import tempfile
+import warnings
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path
 
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 
-from benchmarks.accuracy.clock import Clock, OutOfTime
-from benchmarks.accuracy.data import missing_files
+from benchmarks.accuracy.data import missing
+from benchmarks.accuracy.ours import LONG, OURS
+from benchmarks.accuracy.record import FOLDER, Record, note_opening
 from benchmarks.accuracy.report import page
-from benchmarks.accuracy.run import methods_of, records, run
-from benchmarks.accuracy.store import Store
+from benchmarks.accuracy.rivals import RIVALS
+from benchmarks.accuracy.run import develop, finish
 from benchmarks.accuracy.studies import STUDIES
 
-BENCHMARKS = Path(__file__).parents[1]
+PAGE = Path(__file__).parents[1] / "RESULTS.md"
+METHODS = [*OURS, *LONG, *RIVALS]
+QUICK_STUDIES = "exam", "respiratory", "scanners", "clinc"
+N_SEEDS = 3  # of --long
 
 
 def main(arguments=None):
     """Run the studies that the command line names, and write the page of all."""
     args = parse(arguments)
-    studies = [study.quick() if args.quick else study for study in STUDIES if has_data(study)]
-    if args.validation:
-        studies = [replace(study, final=False) for study in studies]
-    if args.seeds:
-        studies = [replace(study, n_seeds=args.seeds) for study in studies]
-    named = [study for study in studies if any(study.name.startswith(name) for name in args.names)]
-    store = Store(args.cache, any_code=args.any_code)
-    if args.list:
-        return show(named, store)
-    if not args.report:
-        compute(named, args, store)
-    print(page(named, store))
-    if args.out:
-        args.out.write_text(page(studies, store), encoding="utf-8")
-    return None
+    studies = [study for study in STUDIES if is_there(study)]
+    named = [study for study in studies if not args.names or study.data in args.names]
+    if args.quick:
+        named = [study.quick() for study in named if args.names or study.data in QUICK_STUDIES]
+    with tempfile.TemporaryDirectory() as empty:
+        folder = Path(empty) if args.quick else args.record
+        if args.final:
+            note_opening(args.final, folder)
+        if not args.report:
+            with parallel_config("loky", inner_max_num_threads=1):
+                Parallel(args.jobs, batch_size=1)(delayed(run)(study, args, folder) for study in named)
+        shown = named if args.quick else studies
+        text = page(shown, [Record(study.data, folder) for study in shown], METHODS)
+        if args.quick:
+            print(text)
+        else:
+            args.out.write_text(text, encoding="utf-8")
 
 
-def has_data(study):
-    """Whether the files of a study are there; else say which are not."""
-    missing = missing_files(study.data)
-    if missing:
-        print(f"{study.name} is left out: SKMETA_DATA names no folder with {', '.join(missing)}")
-    return not missing
+def run(study, args, folder):
+    """All that the record of a study lacks."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")  # of rivals, above all: that few steps have not converged
+    record = Record(study.data, folder)
+    for method in METHODS:
+        named = any(fnmatchcase(method.name, pattern) for pattern in args.methods)
+        if not method.suits(study) or not named or (method in LONG and not args.long):
+            continue
+        for seed in range(N_SEEDS if args.long and method.seeded else 1):
+            develop(study, method, seed, record, n_folds=1 if args.quick else None)
+            if args.final:
+                finish(study, method, seed, record)
 
 
-def has_gpu(study):
-    """Whether there is a GPU, if a study needs one; else say that there is none."""
-    missing = study.needs_gpu and not torch.cuda.is_available()
-    if missing:
-        print(f"{study.name} is left out: there is no GPU")
-    return not missing
+def is_there(study):
+    """Whether the data of a study are there; else say what is missing."""
+    lacking = missing(study.data)
+    if lacking:
+        print(f"{study.data} is left out: there is no {', '.join(lacking)}")
+    return not lacking
 
 
 def parse(arguments):
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description="Accuracy of skmeta.")
-    names = [study.name for study in STUDIES]
-    parser.add_argument("names", nargs="*", help="studies, or how their names begin; all by default")
-    parser.add_argument("--quick", action="store_true", help="a part of each on meta-validation; prints")
-    parser.add_argument("--validation", action="store_true", help="leave meta-test closed; prints")
-    parser.add_argument("--minutes", type=float, help="stop after these; the same command goes on")
-    parser.add_argument("--methods", nargs="+", help="run only these, such as TMAML or 'local *'")
-    parser.add_argument("--seeds", type=int, help="in place of each study's number of seeds")
-    parser.add_argument("--jobs", type=int, default=1, help="methods at a time, at most one for each core")
-    parser.add_argument("--list", action="store_true", help="the studies, and how much of each is done")
-    parser.add_argument("--report", action="store_true", help="write the page of what is done, run nothing")
-    parser.add_argument("--any-code", action="store_true", help="take results of earlier code as they are")
-    parser.add_argument(
-        "--cache", type=Path, default=BENCHMARKS / "cache", help="folder of what was computed"
-    )
-    parser.add_argument(
-        "--out", type=Path, help="page to write, of all studies; by default benchmarks/RESULTS.md"
-    )
+    names = [study.data for study in STUDIES]
+    parser.add_argument("names", nargs="*", metavar="study", help=f"of {', '.join(names)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="a part of a few; prints, writes nothing")
+    parser.add_argument("--long", action="store_true", help="more seeds and rows")
+    parser.add_argument("--final", metavar="WHY", help="open the final tasks, for this reason")
+    parser.add_argument("--methods", nargs="+", default=["*"], help="only these, such as TMAML or 'local *'")
+    parser.add_argument("--jobs", type=int, default=2, help="studies at a time")
+    parser.add_argument("--report", action="store_true", help="write the page of the record, run nothing")
+    parser.add_argument("--record", type=Path, default=FOLDER, help="folder of the record")
+    parser.add_argument("--out", type=Path, default=PAGE, help="page to write")
     args = parser.parse_args(arguments)
-    if unknown := [name for name in args.names if not any(known.startswith(name) for known in names)]:
-        parser.error(f"no study begins with {', '.join(unknown)}; there are {', '.join(names)}")
-    if not (args.quick or args.validation):
-        args.out = args.out or BENCHMARKS / "RESULTS.md"
-    args.names = args.names or [""]
+    if unknown := set(args.names) - set(names):
+        parser.error(f"no study is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     return args
-
-
-def compute(studies, args, store):
-    """Run what is not done, for as long as the command line says."""
-    clock = Clock(args.minutes)
-    fits = [
-        delayed(run)(study, split, method, store, clock, partial(print, flush=True))
-        for study in filter(has_gpu, studies)
-        for split in study.splits
-        for method in methods_of(study)
-        if not args.methods or any(fnmatchcase(method.name, pattern) for pattern in args.methods)
-    ]
-    try:
-        Parallel(args.jobs, batch_size=1, pre_dispatch="all")(fits)
-    except (OutOfTime, KeyboardInterrupt):
-        print("Stopped. What is done is kept; the same command goes on from here.")
-
-
-def show(studies, store):
-    """How many of a study's fits are scored on meta-test."""
-    for study in studies:
-        methods = methods_of(study)
-        done = sum(len(records(study, method, store)) for method in methods)
-        wanted = sum(len(study.splits) * method.n_seeds(study) for method in methods)
-        print(f"{study.name:30} {done:4} of {wanted:4} done   {study.title}")
 
 
 if __name__ == "__main__":

@@ -63,3 +63,9 @@ class Method:
     per_shot: bool = False
     seeded: bool = False
     ours: bool = False
+
+    def suits(self, study):
+        """Whether the method is run in a study."""
+        return study.kind in self.kinds and (
+            self.studies is None or study.data.startswith(tuple(self.studies))
+        )

@@ -1,183 +1,183 @@
-"""The page, as Markdown."""
+"""The page, as Markdown, of what the records hold."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.accuracy.results import best_of, half_width, is_met, results_of
-from benchmarks.accuracy.store import VERSIONS, plain
+from benchmarks.accuracy.data import SHOTS
+from benchmarks.accuracy.run import SIGNS
+from skmeta.model_selection.intervals import task_interval
+
+N_BOOTSTRAPS = 2000
+DIGITS = {"accuracy": 3, "log loss": 3, "error": 3, "coverage": 2, "width": 2}
+OURS = "TMAML", "TAML"
 
 INTRO = """\
 # Accuracy on new tasks
 
-`python -m benchmarks.accuracy` wrote this page. Every method is fitted on meta-train tasks; its parameters,
-and skmeta's number of steps, are chosen on meta-validation tasks; what was chosen is scored on meta-test
-tasks, once for each version of the code. All methods meet the same episodes and are inductive. Accuracies are
-in %, errors are mean absolute ones in points of the scale. The baselines are told no less than skmeta: where
-labels are shared, every method answers with a class of the support set.
+`python -m benchmarks.accuracy` wrote this page; README.md has its short form. A user calls `fit` without a
+parameter: that is TMAML and TAML here, with no more than a `random_state`. Rows that are *told* also get the
+number of support rows and what labels mean. A rival is tuned, for each number of support rows, by
+cross-validation over the same development tasks, on every view of the data that it suits. All methods answer
+the same episodes, each from the support set and the training tasks alone.
 
-Methods that are *tuned* choose from a grid, as the baselines do. The others of skmeta are its defaults and
-a study's settings, with the one change that their name tells. Grids and settings were found by hand,
-skmeta's by cross-validation over meta-train and meta-validation tasks or on meta-validation tasks. Meta-test
-scores of earlier versions were known by then; each table tells the best of skmeta's.
-
-- ±: half of the 95 % interval over meta-test tasks, after the mean over seeds (of class splits, where a split
-  is one task; of episodes, for Omniglot, which is a single one). *Seeds*: standard deviation of their means.
-- *Best of skmeta less this*: paired, on the same episodes, with its interval; positive where skmeta is
-  better. The best of skmeta is the one that does best on meta-validation.
-- *Minutes* of training, on whichever machine it was."""
-
-NOT_FINAL = """\
-**Figures are of meta-validation, by which the methods were also chosen. Meta-test stays closed.**"""
-
-ANY_CODE = """\
-**Among these are figures of earlier versions of the code: a page on the way.**"""
-
-PUBLISHED = """\
-Published, in %: {}. These papers train 60,000 steps or more on GPUs; MAML, FOMAML and, where not said
-otherwise, Reptile are transductive, which is easier."""
+- *ratio*: mean error (or log loss; of accuracies, the share of wrong answers) relative to that of the best
+  rival; below 1, skmeta is better.
+- ±: half of the 95 % interval over new tasks; where labels are a task's own, by a bootstrap over classes.
+  *difference*: paired, to the best rival.
+- *coverage*, *width*: of 90 % intervals, where a method gives them."""
+DEVELOPMENT = """\
+**These are development tasks, by cross-validation: what a method was chosen by, and what one may look at
+while developing. The best rival is the one that scores best on them, so it is a little flattered.**"""
+FINAL = """\
+**These are final tasks.** The best rival is the one that development tasks choose; in brackets, the one that
+final tasks would have chosen. What opened them, and when, stands in `benchmarks/record/LEDGER.md`."""
 
 
-def page(studies, store):
-    """The goals, then a table for each study that has a result."""
-    found = [(study, results_of(study, store)) for study in studies]
-    parts = [INTRO, _versions(found), _goals(found)]
-    if any(study.brief for study in studies):
-        parts.insert(1, "**A quick run: few steps, methods and episodes. The goals are for the full one.**")
-    if store.any_code:
-        parts.insert(1, ANY_CODE)
-    if not all(study.final for study in studies):
-        parts.insert(1, NOT_FINAL)
-    parts += [_section(*pair) for pair in found if any(result is not None for result in pair[1].values())]
-    return "\n\n".join(parts) + "\n"
+@dataclass
+class Line:
+    """A method in a cell of a study, the mean over its seeds."""
+
+    name: str
+    ours: bool
+    scores: dict
+    chosen: str
+    seconds: float
+    commits: set
+    seeds: int
+
+    def mean(self, measure):
+        """Mean score."""
+        return self.scores[measure].mean()
 
 
-def _versions(found):
-    results = [result for _, by_name in found for result in by_name.values() if result is not None]
-    versions = set().union(*(result.versions for result in results)) or {VERSIONS}
-    return f"Made with {'; or with '.join(sorted(versions))}."
-
-
-def _goals(found):
+def lines_of(study, cell, record, methods, part):
+    """A ``Line`` for each method that the record has, the best first."""
     lines = []
-    for study, results in found:
-        ours, hardest = best_of(results)
-        lines.append(
-            (
-                study.title,
-                study.goal.words,
-                "" if ours is None else ours.method.name,
-                "" if ours is None else _figure(ours.summary(), study),
-                "" if hardest is None else f"{hardest.method.name}, {_figure(hardest.summary(), study)}",
-                _difference(ours, hardest, study),
-                _mark(study, ours, hardest, results),
-            )
-        )
-    header = "data", "goal", "best of skmeta", "figure", "best baseline", "difference", "met"
-    return _table(header, lines)
+    for method in filter(lambda method: method.suits(study), methods):
+        found = [record.get(part, method.name, str(cell), seed) for seed in range(3)]
+        found = [entry for entry in found if entry is not None]
+        if not found:
+            continue
+        scores = {n: np.mean([e["scores"][n] for e in found], axis=0) for n in found[0]["scores"]}
+        chosen = record.get("development", method.name, str(cell), 0)["chosen"]
+        seconds = float(np.mean([entry["seconds"] for entry in found]))
+        commits = {entry["commit"] for entry in found}
+        lines.append(Line(method.name, method.ours, scores, chosen, seconds, commits, len(found)))
+    return sorted(lines, key=lambda line: -SIGNS[study.measure] * line.mean(study.measure))
 
 
-def _mark(study, ours, hardest, results):
-    if ours is None or (study.goal.beat_baselines and hardest is None):
-        return "not finished"
-    mark = "yes" if is_met(study.goal, ours, results) else "**no**"
-    return f"{mark}, of what is finished" if None in results.values() else mark
+def wrong(study, line):
+    """What ratios are of: mean error, log loss, or share of wrong answers."""
+    mean = line.mean(study.measure)
+    return 1 - mean if study.measure == "accuracy" else mean
 
 
-def _section(study, results):
-    ours, _ = best_of(results)
-    finished = [result for result in results.values() if result is not None]
-    finished.sort(key=lambda result: -result.scores.mean())
-    lines = [_line(study, ours, result) for result in finished]
-    header = (
-        "method",
-        "meta-test" if study.final else "figure",
-        "seeds",
-        "meta-validation",
-        "best of skmeta less this",
-        "minutes",
-        "chosen",
-    )
-    parts = [f"## {study.title}", _protocol(study), _settings(study), _table(header, lines)]
-    if study.seen and study.final:
-        parts.insert(3, f"The best of skmeta on meta-test before, with other code or settings: {study.seen}.")
-    if study.note:
-        parts.insert(3, study.note)
-    if len(finished) < len(results):
-        missing = [name for name, result in results.items() if result is None]
-        parts.append(f"Not finished: {'; '.join(missing)}.")
-    if study.published:
-        parts.append(PUBLISHED.format(", ".join(f"{name} {v:g}" for name, v in study.published.items())))
-    return "\n\n".join(parts)
+def half_width(study, scores, other=None):
+    """Of the 95 % interval of a mean score, or of its paired difference to another's."""
+    if study.kind == "per_task":
+        values = scores["accuracy of class"] - (0 if other is None else other["accuracy of class"])
+        rng = np.random.default_rng(0)
+        drawn = values[rng.integers(len(values), size=(N_BOOTSTRAPS, len(values)))].mean(axis=1)
+        return np.diff(np.quantile(drawn, [0.025, 0.975]))[0] / 2
+    values = scores[study.measure] - (0 if other is None else other[study.measure])
+    return float(task_interval(values, scores["task"]))
 
 
-def _line(study, ours, result):
-    name = f"**{result.method.name}**" if result.method.is_ours else result.method.name
-    spread = _number(_scaled(result.by_seed.std(ddof=1), study), study) if len(result.by_seed) > 1 else ""
-    difference = "" if result is ours else _difference(ours, result, study)
-    validation = _number(_signed(result.validation, study), study)
-    minutes = f"{result.minutes:.1f}" if result.minutes >= 0.05 else ""
-    ours_fixed = study.settings | {"features": study.features}
-    chosen = _chosen(result.params, ours_fixed if result.method.is_ours else {}, study)
-    return name, _figure(result.summary(), study), spread, validation, difference, minutes, chosen
-
-
-def _protocol(study):
-    p, seeds = study.protocol, study.n_seeds
-    rows = "of a task" if study.regression else "of a class"
-    words = [
-        f"{p.n_shot} support rows {rows}, up to {p.n_query} query rows",
-        f"{p.n_episodes} meta-test episodes" if study.final else f"{p.n_looked_at} meta-validation episodes",
-        f"{len(study.splits)} class splits" if len(study.splits) > 1 else "",
-        f"{seeds} seeds" if seeds > 1 else "one seed",
+def page(studies, records, methods):
+    """All tables."""
+    parts = ["final" if any(key[0] == "final" for key in r.entries) else "development" for r in records]
+    found = [
+        (study, cell, part, lines_of(study, cell, record, methods, part), record)
+        for study, record, part in zip(studies, records, parts, strict=True)
+        for cell in study.cells
     ]
-    return ", ".join(filter(None, words)) + "."
+    found = [row for row in found if row[3]]
+    told = FINAL if any(row[2] == "final" for row in found) else DEVELOPMENT
+    sections = [section(*row[:4]) for row in found]
+    return "\n\n".join([INTRO, told, summary(found, methods), *sections]) + "\n"
 
 
-def _settings(study):
-    """What was set by hand for skmeta's methods."""
-    shown = ", ".join(f"{name}={value}" for name, value in plain(study.settings).items())
-    return f"Settings of skmeta in this study, by hand: features={study.features}, {shown}."
+def rival_of(study, cell, record, lines, methods, part):
+    """The rival that development tasks choose, and the best of these lines."""
+    rivals = [line for line in lines if not line.ours]
+    if part == "development" or not rivals:
+        return (rivals[0], rivals[0]) if rivals else (None, None)
+    ranked = [line.name for line in lines_of(study, cell, record, methods, "development") if not line.ours]
+    by_name = {line.name: line for line in rivals}
+    return next((by_name[name] for name in ranked if name in by_name), rivals[0]), rivals[0]
 
 
-def _chosen(params, fixed, study):
-    """The parameters of each split that were a choice, those of several splits once."""
-    views = {study.features, *study.views, *study.sparse_views}
-    fixed = plain(fixed)
-    texts = []
-    for p in params:
-        shown = {n: v for n, v in p.items() if n not in fixed or fixed[n] != v}
-        if len(views) == 1:
-            shown.pop("features", None)
-        texts.append(", ".join(f"{name}={value}" for name, value in shown.items()))
-    return " / ".join(dict.fromkeys(filter(None, texts)))
+def summary(found, methods):
+    """For each cell the errors of skmeta relative to the rival's; their geometric means and the worst."""
+    rows, ratios = [], {}
+    for study, cell, part, lines, record in found:
+        chosen, best = rival_of(study, cell, record, lines, methods, part)
+        if chosen is None:
+            continue
+        row = [f"{study.title}, {cell}", study.measure, f"{chosen.name} {number(study.measure, chosen)}"]
+        for name in OURS:
+            line = next((line for line in lines if line.name == name), None)
+            if line is None:
+                row.append("")
+                continue
+            to_chosen, to_best = (wrong(study, line) / wrong(study, rival) for rival in (chosen, best))
+            ratios.setdefault(name, []).append((study.data in SHOTS, to_chosen, to_best))
+            row.append(f"{to_chosen:.2f}" + (f" ({to_best:.2f})" if part == "final" else ""))
+        rows.append(row)
+    for words, which in (("**grouped tables**", lambda grouped: grouped), ("**all**", lambda grouped: True)):
+        kept = {name: [r[1:] for r in values if which(r[0])] for name, values in ratios.items()}
+        for statistic, of in (("geometric mean", geometric_mean), ("worst", lambda values: max(values))):
+            cells = [
+                " / ".join(f"{of(column):.2f}" for column in dict.fromkeys(zip(*kept[n], strict=True)))
+                for n in OURS
+                if kept.get(n)
+            ]
+            rows.append([words, statistic, "", *cells])
+    header = ["data, support rows", "measure", "best rival", *(f"{name}, ratio" for name in OURS)]
+    return "## In short\n\n" + table(header, rows)
 
 
-def _difference(ours, other, study):
-    if ours is None or other is None:
-        return ""
-    summary = ours.minus(other)
-    mean, half = (_scaled(value, study) for value in (summary.mean, half_width(summary)))
-    return f"{_number(mean, study, '+')} ± {_number(half, study)}"
+def geometric_mean(values):
+    """Of positive numbers."""
+    return float(np.exp(np.mean(np.log(values))))
 
 
-def _figure(summary, study):
-    mean, half = _signed(summary.mean, study), _scaled(half_width(summary), study)
-    return f"{_number(mean, study)} ± {_number(half, study)}"
+def section(study, cell, part, lines):
+    """The table of a cell."""
+    best = next((line for line in lines if not line.ours), None)
+    others = [name for name in DIGITS if name != study.measure and any(name in line.scores for line in lines)]
+    rows = []
+    for line in lines:
+        ratio = "" if best is None else f"{wrong(study, line) / wrong(study, best):.2f}"
+        difference = ""
+        if best is not None and line is not best:
+            mean = line.mean(study.measure) - best.mean(study.measure)
+            difference = f"{mean:+.3f} ± {half_width(study, line.scores, best.scores):.3f}"
+        rows.append(
+            [
+                f"**{line.name}**" if line.ours else line.name,
+                f"{number(study.measure, line)} ± {half_width(study, line.scores):.3f}",
+                ratio,
+                difference,
+                *(number(name, line) if name in line.scores else "" for name in others),
+                line.chosen,
+                f"{line.seconds:.0f}",
+                " ".join(sorted(line.commits)),
+            ]
+        )
+    header = ["method", study.measure, "ratio", "difference", *others, "chosen", "seconds", "commit"]
+    n_episodes = len(lines[0].scores["task"])
+    about = f"{n_episodes} episodes of {part} tasks."
+    return f"## {study.title}, {cell}\n\n{about}\n\n{table(header, rows)}"
 
 
-def _number(value, study, sign=""):
-    # Errors of a tenth of a point are told apart.
-    return f"{value:{sign}.{3 if study.regression else 2}f}"
+def number(measure, line):
+    """A mean score in figures."""
+    return f"{line.mean(measure):.{DIGITS[measure]}f}"
 
 
-def _signed(score, study):
-    """A score as it is shown: an error without its minus."""
-    return -score if study.regression else 100 * score
-
-
-def _scaled(difference, study):
-    return difference if study.regression else 100 * np.asarray(difference)
-
-
-def _table(header, lines):
-    lines = [header, ["---"] * len(header), *lines]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+def table(header, rows):
+    """Rows of a Markdown table."""
+    rows = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)

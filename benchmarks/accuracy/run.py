@@ -1,115 +1,183 @@
-"""Train, choose on meta-validation, score what was chosen on meta-test."""
+"""Fit, choose by cross-validation over development tasks, score."""
 
-from dataclasses import asdict
+import time
+from functools import lru_cache
 
-from benchmarks.accuracy.baselines import BASELINES
-from benchmarks.accuracy.data import data_version, development
-from benchmarks.accuracy.meta_test import score_once
-from benchmarks.accuracy.store import kept
-from benchmarks.accuracy.variants import VARIANTS
+import numpy as np
+from scipy import sparse
+from sklearn.model_selection import ParameterGrid
 
+from benchmarks.accuracy.data import DATA_SETS, folder
+from benchmarks.accuracy.episodes import draw, final_parts, folds, split
 
-def methods_of(study):
-    """The methods that are run in a study."""
-    baselines = BASELINES if study.has_baselines else []
-    if study.brief:
-        baselines = [baseline.quick() for baseline in baselines if not baseline.slow]
-    return [method for method in (*VARIANTS, *baselines) if method.suits(study)]
+LEAST = 1e-6  # of a probability, so that its logarithm is finite
+# Of each measure, whether more or less of it is better.
+SIGNS = {"accuracy": 1, "log loss": -1, "error": -1}
 
 
-def run(study, split, method, store, clock, tell=print):
-    """All that a method still lacks on a split of a study: ``OutOfTime`` if the clock ends it."""
-    for params in method.candidates(study):
-        validate(study, trial(study, split, method, params, 0), method, store, clock, tell)
-    params = chosen(study, split, method, store)
-    for seed in range(method.n_seeds(study)):
-        finish(study, trial(study, split, method, params, seed), method, store, clock, tell)
+class Part:
+    """Training tasks, and held-out ones with their episodes.
 
-
-def trial(study, split, method, params, seed):
-    """The configuration of a fit: all that its scores depend on, but the code."""
-    return {
-        "study": study.name,
-        "kind": study.kind,
-        "data": data_version(study.data),
-        "protocol": asdict(study.protocol),
-        "split": split,
-        "method": method.name,
-        "params": params,
-        "seed": seed,
-        **method.config(study),
-    }
-
-
-def validate(study, trial, method, store, clock, tell):
-    """Fit, score on meta-validation, and keep the score, if that is not done."""
-    code = method.code_of(trial["params"])
-    if store.get("validation", trial, code) is None:
-        model, spent = fit(study, trial, method, store, clock)
-        tasks = _development(study, trial).validation
-        result = study.evaluate(model, tasks, study.protocol.n_looked_at)
-        store.put("validation", trial, code, score=float(result.mean), **kept(result), **spent)
-        tell(f"{describe(trial)}: meta-validation {result.mean:.4f}, {spent['minutes']:.1f} min")
-
-
-def finish(study, trial, method, store, clock, tell):
-    """Score a chosen configuration on meta-test, if the study is final and that is not done."""
-    validate(study, trial, method, store, clock, tell)
-    if study.final and store.get("test", trial, method.code_of(trial["params"])) is None:
-        model, _ = fit(study, trial, method, store, clock)
-        score_once(study, trial, model, method, store)
-        tell(f"{describe(trial)}: scored on meta-test")
-
-
-def fit(study, trial, method, store, clock):
-    """The fitted model of a configuration, from its kept state where there is one, and what it took."""
-    clock.check()
-    params = {name: value for name, value in trial["params"].items() if name != "features"}
-    code = method.code_of(trial["params"])
-    return method.fit(
-        study,
-        _development(study, trial),
-        params,
-        trial["seed"],
-        clock,
-        lambda: store.get_state(trial, code),
-        lambda state: store.put_state(trial, code, state),
-    )
-
-
-def chosen(study, split, method, store):
-    """The candidate that does best on meta-validation; None while some are not scored there."""
-    candidates = method.candidates(study)
-    records = [
-        store.get("validation", trial(study, split, method, params, 0), method.code_of(params))
-        for params in candidates
-    ]
-    if None in records:
-        return None
-    return max(zip(records, candidates, strict=True), key=lambda pair: pair[0]["score"])[1]
-
-
-def records(study, method, store):
-    """``(validation, scored)`` records by split and seed, those that are there.
-
-    ``scored`` is of meta-test; of a study that is not final, of meta-validation again.
+    Parameters
+    ----------
+    study : Study
+    train, held : int arrays
+        Numbers of the tasks.
     """
-    kinds = "validation", "test" if study.final else "validation"
+
+    def __init__(self, study, train, held):
+        self.kind, self.held, tasks = study.kind, held, all_tasks(study.data)
+        prepared = DATA_SETS[study.data].prepare([tasks[i] for i in train], [tasks[i] for i in held])
+        self.train, self.tasks = prepared
+        self.episodes = {cell: draw(study, cell, self.tasks) for cell in study.cells}
+        self.y = np.concatenate([task.y for task in self.tasks])
+        self.class_of_row = np.repeat(held, [len(task.y) for task in self.tasks])
+        self.rows = {}
+
+    @property
+    def views(self):
+        """Names of the views, the first of which is skmeta's."""
+        return list(self.train[0].views)
+
+    def score(self, cell, model, view):
+        """Scores of a model, by measure: of each episode, and of each class if labels are a task's own."""
+        if view not in self.rows:
+            parts = [task.views[view] for task in self.tasks]
+            stack = sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
+            self.rows = {view: stack}  # of one view at a time
+        X, found = self.rows[view], []
+        counts = np.zeros((2, 1 + self.class_of_row.max()))
+        for _, support, query in self.episodes[cell]:
+            answer = model(X[support], self.y[support], X[query])
+            if self.kind == "regression":
+                found.append(of_values(answer, self.y[query]))
+                continue
+            # Which classes a task has is known where support rows are drawn of each.
+            among = np.unique(self.y[support]) if cell.draw == "stratified" else None
+            scores, right = of_classes(answer, self.y[query], among)
+            found.append(scores)
+            for row, weights in enumerate((None, right)):
+                counts[row] += np.bincount(self.class_of_row[query], weights, counts.shape[1])
+        scores = {name: np.array([one[name] for one in found]) for name in found[0]}
+        scores["task"] = self.held[[episode.task for episode in self.episodes[cell]]]
+        if self.kind == "per_task":
+            asked = np.flatnonzero(counts[0])
+            scores |= {"class": asked, "accuracy of class": counts[1, asked] / counts[0, asked]}
+        return scores
+
+
+def develop(study, method, seed, record, n_folds=None, tell=print):
+    """Choose for each cell a candidate by the scores of held-out development tasks, which are kept."""
+    cells = [cell for cell in study.cells if record.get("development", method.name, str(cell), seed) is None]
+    if not cells:
+        return
+    start = time.monotonic()
+    parts = parts_of(study, "development")[:n_folds]
+    tried = candidates(method, parts[0].views)
     found = {}
-    for split in study.splits:
-        params = chosen(study, split, method, store)
-        for seed in range(method.n_seeds(study)) if params is not None else ():
-            config = trial(study, split, method, params, seed)
-            pair = tuple(store.get(kind, config, method.code_of(params)) for kind in kinds)
-            if None not in pair:
-                found[split, seed] = pair
-    return found
+    for part in parts:
+        for number, (view, params) in enumerate(tried):
+            model_of = fit(method, part.train, view, seed, params)
+            for cell in cells:
+                found.setdefault((cell, number), []).append(part.score(cell, model_of(cell), view))
+    seconds = time.monotonic() - start
+    for cell in cells:
+        scores = [joined(found[cell, number]) for number in range(len(tried))]
+        means = [SIGNS[study.measure] * one[study.measure].mean() for one in scores]
+        best = int(np.argmax(means))
+        record.put(
+            *("development", method.name, str(cell), seed),
+            scores=scores[best],
+            chosen=told(*tried[best]),
+            seconds=round(seconds, 1),
+        )
+    tell(f"{study.data}: {method.name}, {len(tried)} candidates, {seconds:.0f} s")
 
 
-def describe(trial):
-    """A line that tells which fit it is."""
-    return f"{trial['study']}, split {trial['split']}, {trial['method']}, seed {trial['seed']}"
+def finish(study, method, seed, record, tell=print):
+    """Score what was chosen on final tasks."""
+    cells = [cell for cell in study.cells if record.get("final", method.name, str(cell), seed) is None]
+    if not cells:
+        return
+    start, found = time.monotonic(), {}
+    for part in parts_of(study, "final"):
+        tried = {told(*candidate): candidate for candidate in candidates(method, part.views)}
+        fits = {}
+        for cell in cells:
+            chosen = record.get("development", method.name, str(cell), seed)["chosen"]
+            view, params = tried[chosen]
+            if chosen not in fits:
+                fits[chosen] = fit(method, part.train, view, seed, params)
+            found.setdefault(cell, []).append(part.score(cell, fits[chosen](cell), view))
+    seconds = time.monotonic() - start
+    for cell in cells:
+        key = "final", method.name, str(cell), seed
+        record.put(*key, scores=joined(found[cell]), chosen=None, seconds=round(seconds, 1))
+    tell(f"{study.data}: {method.name}, final tasks, {seconds:.0f} s")
 
 
-def _development(study, trial):
-    return development(study.data, trial["split"], trial["params"]["features"])
+def candidates(method, views):
+    """Pairs of a view and parameters, of which one is chosen."""
+    tried = {"first": views[:1], "all": views}
+    tried = tried[method.views] if isinstance(method.views, str) else [v for v in views if v in method.views]
+    return [(view, params) for view in tried for params in ParameterGrid(method.grid)]
+
+
+def told(view, params):
+    """A candidate in words."""
+    return ", ".join([view, *(f"{name.rpartition('__')[2]}={value}" for name, value in params.items())])
+
+
+def fit(method, train, view, seed, params):
+    """The model of a cell; the same for all cells, unless a method is told their number of rows."""
+    if method.per_shot:
+        return lambda cell: method.fit(train, view, seed, n_shot=cell.n_shot, **params)
+    model = method.fit(train, view, seed, **params)
+    return lambda cell: model
+
+
+def of_values(answer, y):
+    """Mean absolute error, and coverage and width of the intervals if there are some."""
+    scores = {"error": np.abs(answer.predicted - y).mean()}
+    if answer.low is not None:
+        scores["coverage"] = ((answer.low <= y) & (y <= answer.high)).mean()
+        scores["width"] = (answer.high - answer.low).mean()
+    return scores
+
+
+def of_classes(answer, y, among):
+    """Accuracy, log loss if there are probabilities, and whether each row is right.
+
+    Answers are narrowed to the classes that a task has, if these are known.
+    """
+    predicted, p = answer.predicted, answer.probabilities
+    if p is None:
+        right = predicted == y
+        return {"accuracy": right.mean()}, right
+    classes = np.asarray(answer.classes)
+    if among is not None:
+        kept = np.isin(classes, among)
+        p, classes = p[:, kept], classes[kept]
+        p, predicted = p / p.sum(1, keepdims=True).clip(1e-300), classes[p.argmax(1)]
+    right = predicted == y
+    p = (p * (y[:, None] == classes)).sum(1)
+    return {"accuracy": right.mean(), "log loss": -np.log(p.clip(LEAST, 1 - LEAST)).mean()}, right
+
+
+def joined(scored):
+    """Scores of several parts, one after another."""
+    return {name: np.concatenate([scores[name] for scores in scored]) for name in scored[0]}
+
+
+@lru_cache(maxsize=1)
+def all_tasks(data):
+    """The tasks of a data set."""
+    return DATA_SETS[data].read(folder())
+
+
+@lru_cache(maxsize=1)
+def parts_of(study, which):
+    """The ``Part`` s of a study: folds of its development tasks, or what its final tasks are scored by."""
+    tasks = all_tasks(study.data)
+    pairs = folds(tasks, split(tasks)[0]) if which == "development" else final_parts(tasks)
+    return [Part(study, *pair) for pair in pairs]

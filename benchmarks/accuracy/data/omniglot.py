@@ -22,4 +22,5 @@ def _read(folder, subset):
     images = characters.data.reshape(-1, N_DRAWERS, *characters.data.shape[1:])
     for drawn, names in zip(images, characters.target.reshape(-1, N_DRAWERS), strict=True):
         views = {"pixels": drawn.reshape(N_DRAWERS, -1), "images": drawn}
-        yield Task(str(names[0]), views, names, known=subset != "test")
+        family = {"family": names[0].rpartition("/")[0]}  # a character and its rotations
+        yield Task(str(names[0]), views, names, known=subset != "test", about=family)

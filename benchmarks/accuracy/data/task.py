@@ -28,8 +28,8 @@ class Task:
     columns : list of str or None
         Names of the columns of the first view.
     about : dict
-        What a rival needs beside: ``slopes``, numbers of the columns with random slopes, or ``items``,
-        the film of each row.
+        What a method or a split needs beside: ``slopes``, numbers of the columns with random slopes;
+        ``items``, the film of each row; ``family``, the name of tasks that stay together.
     """
 
     name: str

