@@ -50,6 +50,8 @@ class MetaEstimator(HasParameters):
         Parameters of the adapted task.
     n_features_in_ : int
         Columns of ``X``.
+    row_shape_ : tuple of int
+        Shape of one row, ``X.shape[1:]``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         If ``X`` had names.
     n_tasks_ : int
@@ -211,10 +213,7 @@ class MetaEstimator(HasParameters):
             regression=is_regressor(self),
             natural=self._is_natural(),
             own_classes=self._own_classes,
-            n_episodes=None,
-            n_way=None,
             n_shot=SCORED_SHOTS,
-            n_query=None,
             seed=0,
         )
         return float(np.mean([score for chunk in episodes.chunks() for score in self._scores(chunk)]))
@@ -322,7 +321,7 @@ class MetaEstimator(HasParameters):
         """Take what a fit learned, and forget what was adapted before it."""
         for name in ("adapted_params_", "_adapted_to", "classes_", "feature_names_in_"):
             vars(self).pop(name, None)
-        self.n_features_in_, self._row_shape = probe.n_features_in_, probe._row_shape
+        self.n_features_in_, self.row_shape_ = probe.n_features_in_, probe.row_shape_
         if hasattr(probe, "feature_names_in_"):
             self.feature_names_in_ = probe.feature_names_in_
         net = network.net
