@@ -78,9 +78,15 @@ def answers(model, episodes):
 
 def has_own_classes(models):
     """Whether a support set must have two classes for one of the models, as far as they know."""
-    last = [last_of(model) for model in models]
-    last = [last_of(model.prior) if isinstance(model, FewShotEstimator) else model for model in last]
-    return any(getattr(model, "_own_classes", True) for model in last)
+    return any(map(_has_own_classes, models))
+
+
+def _has_own_classes(model):
+    last = last_of(model)
+    if isinstance(last, FewShotEstimator):
+        last = last_of(last.prior)
+    # A frozen model of scikit-learn does not look at support sets.
+    return getattr(last, "_own_classes", not isinstance(model, FrozenEstimator))
 
 
 def _answers_of(model, episodes):

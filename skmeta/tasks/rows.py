@@ -90,7 +90,7 @@ def look_at_tasks(X, y=None, groups=None, *, regression):
 def _labels_of(X, read_task):
     """``Tasks`` without rows of a list of tasks.
 
-    ``read_task(task, name)`` returns a task's labels, those of its query set last, and the number before these.
+    ``read_task(task, name)`` returns a task's labels, its query set's last, and how many come before these.
     """
     names = task_names(X)
     labels, lengths, cuts, sizes = _Joined(), [], [], set()
