@@ -9,6 +9,7 @@ from sklearn.base import is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
+from skmeta.core.inequality import INEQUALITIES
 from skmeta.engine import can_resume, meta_train, own_random_state, packed, unpack
 from skmeta.estimators.defaults import HasParameters
 from skmeta.estimators.inference import (
@@ -388,6 +389,11 @@ class MetaEstimator(HasParameters):
         return [self._metric(episode.y_query, self.decide(*answer)) for episode, answer in pairs]
 
     def _check_combination(self):
+        if self.task_regularizer in INEQUALITIES and self.meta_batch_size < 2:
+            raise ValueError(
+                f"task_regularizer={self.task_regularizer!r} compares the losses of the tasks in a meta-batch, "
+                f"so meta_batch_size must be 2 or more. Got {self.meta_batch_size!r} instead."
+            )
         if self.meta_gradient == "reptile" and self.adapt_params != "all":
             raise ValueError(
                 "meta_gradient='reptile' trains only what the inner loop changes, so adapt_params must be "

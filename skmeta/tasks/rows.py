@@ -171,6 +171,8 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
     if is_task_list(X) and len(X) > 0:
         raise ValueError(f"{where}X must be the rows of one task; got a list of {len(X)} tasks.")
     _check_no_dict(X, where)
+    if empty and not reset and isinstance(X, (list, np.ndarray)) and np.shape(X) == (0,):  # [] has no width
+        X = np.empty((0, *estimator.row_shape_))
     if y is None:
         raise ValueError(
             f"{where}{type(estimator).__name__} requires y to be passed, but the target y is None. "

@@ -160,7 +160,9 @@ def hold_out(tasks, codes, rows, fraction, n_way, rng):
         _some(r, min(fraction, 1 - 2 / len(r)), 2, len(r) - 2, "rows", rng) for r in of_classes if len(r) >= 4
     ]
     if not held_out:
-        raise ValueError("early_stopping of a single task needs a class of 4 rows or more; got none.")
+        raise ValueError(
+            "early_stopping of a single task needs 4 rows or more, of a class if it has classes; got fewer."
+        )
     return np.isin(np.arange(len(codes)), np.concatenate(held_out))
 
 
