@@ -442,7 +442,7 @@ BAD = [
           "The 'meta_gradient' parameter of {cls} must be one of {'second_order', 'first_order'}.",
           f"Got '{value}' instead.", {"meta_gradient": value}) for value in ("reptile", "joint")),
     Bad("task_regularizer: one task", ALL, fit, ValueError,
-        "compares the losses of the tasks in a meta-batch, so meta_batch_size must be 2 or more",
+        "compares the losses of tasks in a meta-batch, so meta_batch_size must be 2 or more",
         "Got 1 instead", {"task_regularizer": "theil", "meta_batch_size": 1}),
     Bad("adapt_params: pattern", ALL, fit, ValueError,
         "adapt_params has 'body.*', which matches no parameter", "there are ['backbone.layers.0.weight'",

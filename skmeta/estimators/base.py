@@ -391,7 +391,7 @@ class MetaEstimator(HasParameters):
     def _check_combination(self):
         if self.task_regularizer in INEQUALITIES and self.meta_batch_size < 2:
             raise ValueError(
-                f"task_regularizer={self.task_regularizer!r} compares the losses of the tasks in a meta-batch, "
+                f"task_regularizer={self.task_regularizer!r} compares the losses of tasks in a meta-batch, "
                 f"so meta_batch_size must be 2 or more. Got {self.meta_batch_size!r} instead."
             )
         if self.meta_gradient == "reptile" and self.adapt_params != "all":
