@@ -52,6 +52,8 @@ class Kind(NamedTuple):
 
 
 SIZE = Number(Integral, 0)
+SEED = Number(Integral, 0, 2**32)
+SAMPLING = Options(("auto", "natural", "stratified"))
 COUNT = Number(Integral, 1)
 POSITIVE = Number(Real, 0, closed=False)
 NONE = Options((None,))

@@ -1,4 +1,4 @@
-"""That meta-training helps: margins on tasks that were not seen, over three seeds."""
+"""That meta-training helps: margins on tasks that were not seen, over two seeds."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from skmeta import evaluate
 
-SEEDS = [0, 1, 2]
+SEEDS = [0, 1]
 
 
 def make_directions(n_tasks, seed, *, n_features=16, n_rows=60):

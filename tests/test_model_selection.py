@@ -13,7 +13,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import (
     balanced_accuracy_score,
+    brier_score_loss,
     f1_score,
+    log_loss,
     max_error,
     mean_absolute_error,
     mean_squared_error,
@@ -35,6 +37,7 @@ from skmeta import (
 )
 from skmeta.model_selection.intervals import episode_interval, task_interval
 from skmeta.tasks import limits
+from skmeta.tasks.scored import draw_scored
 
 TASKS = make_tasks(6, labels=("a", "b", "c"), n_rows=36, n_features=4)
 GIVEN = [split(task, 12) for task in TASKS]
@@ -347,6 +350,25 @@ def test_a_callable_gets_the_truth_before_the_predictions():
 def test_a_metric_that_is_not_defined_is_an_error():
     with pytest.raises(ValueError, match="task 0: metric='r2' is not defined for its 1 query rows"):
         evaluate(Ridge(), CURVES, n_query=1, metric="r2")
+
+
+ONE_CLASS = [(X[y == label], y[y == label]) for (X, y), label in zip(TASKS, "abcabc", strict=True)]
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("loss", [log_loss, brier_score_loss])
+def test_probabilities_are_scored_over_all_classes_whichever_a_task_has(loss, pooled):
+    """That a task has one class alone is no proof of a model that knows three, nor an error."""
+    model = FrozenEstimator(LogisticRegression().fit(*TASKS[0])) if pooled else TRAINED
+    name = {log_loss: "neg_log_loss", brier_score_loss: "neg_brier_score"}[loss]
+    drawn = {"n_episodes": 6, "n_shot": 4, "n_query": 15}
+    scores = evaluate(model, ONE_CLASS, sampling="natural", metric=name, **drawn).scores
+    by_hand = []
+    for episode in draw_scored(ONE_CLASS, regression=False, natural=True, own_classes=False, seed=0, **drawn):
+        adapted = model if pooled else adapt(model, episode.X_support, episode.y_support)
+        by_hand.append(-loss(episode.y_query, adapted.predict_proba(episode.X_query), labels=list("abc")))
+    np.testing.assert_allclose(scores, by_hand, rtol=1e-4)
+    assert (scores < 0).all()
 
 
 def test_an_error_of_a_callable_is_not_taken_for_another():

@@ -17,8 +17,7 @@ def tasks_of(*labels, given=None):
 
 def usable(tasks, *, own_classes, natural=False, n_shot=5):
     codes = np.unique(tasks.y, return_inverse=True)[1]
-    labels = np.zeros_like(codes) if natural else codes
-    rows = usable_rows(tasks, codes, labels, own_classes=own_classes, n_shot=n_shot)
+    rows = usable_rows(tasks, codes, natural=natural, own_classes=own_classes, n_shot=n_shot)
     return np.unique(tasks.task[rows]).tolist()
 
 
@@ -91,7 +90,7 @@ def test_very_many_tasks_with_classes_of_their_own_need_no_table_of_both():
     n = 30_000
     labels = np.arange(2 * n).repeat(2)
     tasks = Tasks(None, labels, np.arange(n).repeat(4), [f"task {i}" for i in range(n)])
-    rows = usable_rows(tasks, labels, labels, own_classes=True, n_shot=1)
+    rows = usable_rows(tasks, labels, natural=False, own_classes=True, n_shot=1)
     assert len(rows) == 4 * n
 
 

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 import torch
 from made_tasks import ESTIMATORS, QUICK, REGRESSORS, flatten, make_lines, make_tasks
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skmeta import TaskList, TMAMLClassifier, TMAMLRegressor, evaluate
+from skmeta import TaskList, TMAMLClassifier, TMAMLRegressor, adapt, evaluate
 
 ABC = make_tasks(8, labels=("a", "b", "c"), n_rows=36)
 
@@ -143,6 +145,20 @@ def test_no_rows_of_a_regression_are_answered_by_the_level_of_all_tasks(estimato
     assert answers.shape == y.shape and np.isfinite(answers).all()
     assert abs(answers.mean() - 5) < 2
     np.testing.assert_allclose(reg.predict_tasks([(X[:0], y[:0])], [X])[0], answers, rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [list, np.array], ids=["list", "array"])
+def test_no_rows_are_so_in_whatever_they_come_and_through_a_pipeline(make):
+    X, y = ABC[7]
+    clf = TMAMLClassifier(**QUICK, label_space="shared").fit(ABC[:6])
+    expected = clf.adapt(X[:0], y[:0]).predict_proba(X)
+    np.testing.assert_array_equal(clf.adapt(make([]), make([])).predict_proba(X), expected)
+    rows, labels, groups = flatten(ABC[:6])
+    pipe = make_pipeline(StandardScaler(), TMAMLClassifier(**QUICK, label_space="shared"))
+    pipe.fit(rows, labels, tmamlclassifier__groups=groups)
+    adapted = adapt(pipe, make([]), make([]))
+    start = adapt(pipe.set_params(tmamlclassifier__adapt_steps=0), X[:9], y[:9])
+    np.testing.assert_allclose(adapted.predict_proba(X), start.predict_proba(X), rtol=1e-6)
 
 
 def test_no_rows_of_a_label_space_of_its_own():

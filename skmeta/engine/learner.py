@@ -106,14 +106,11 @@ class MetaLearner(nn.Module):
         before = partial(self._outputs_before, network)
         return loop_with_gradient(function, tasks, self.objective, target, learned, before)
 
-    def adapt_task(self, support_x, support_y, support_weight, class_mask=None, *, n_steps, at_once=None):
+    def adapt_task(self, support_x, support_y, support_weight, class_mask=None, *, n_steps, parts=ALL_ROWS):
         """Adapted parameters of one task: dict of str to Tensor.
 
-        ``support_x`` is a tensor or ``Rows``; ``at_once`` of its rows are in memory at a time.
+        ``support_x`` is a tensor or ``Rows``; those of one of the ``parts``, slices, are in memory at a time.
         """
-        n = len(support_y)
-        at_once = at_once or max(n, 1)
-        parts = [slice(first, first + at_once) for first in range(0, max(n, 1), at_once)]
         network = self._network_of_one()
         support = [network.lone_rows(part) for part in (support_x, support_y, support_weight)]
         class_mask = network.lone(class_mask)

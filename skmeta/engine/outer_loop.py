@@ -18,6 +18,7 @@ OF_VALIDATION = "valid_loss", "valid_loss_best", "valid_score", "valid_score_bes
 DRAW_NOTHING = "skmeta", "skorch", "torch"
 
 
+@torch.enable_grad()
 def meta_train(net, training, validation, seed):
     """Take the outer steps of ``training``, the way that suits the network.
 

@@ -5,6 +5,7 @@ import copy
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import _num_samples
 
 from skmeta.estimators.base import MetaEstimator
 
@@ -55,8 +56,10 @@ def adapt(model, X, y):
     if isinstance(model, MetaEstimator):
         return adapted.adapt(X, y)
     if isinstance(model, Pipeline):
-        # An empty pipeline cannot transform, and one step has no transformers before it.
-        rows = model[:-1].transform(X) if len(model.steps) > 1 else X
+        # One step has no transformers before it, and transformers take no empty X.
+        rows = X
+        if len(model.steps) > 1:
+            rows = model[:-1].transform(X) if _num_samples(X) > 0 else []
         name, last = model.steps[-1]
         adapted.steps = [*model.steps[:-1], (name, adapt(last, rows, y))]
         return adapted

@@ -16,29 +16,24 @@ from skmeta.estimators.few_shot import FewShotEstimator
 class ClassAnswers(ClassifierMixin, BaseEstimator):
     """Answers about the query rows of one task, asked for as of a fitted classifier; ``X`` is not looked at.
 
-    Predictions are among all ``classes`` that the model knows. Probabilities are among those of the support
-    set, where the query set has no others: metrics of probabilities want a column for each true class.
+    They are among all classes that the model knows for the task.
     """
 
-    def __init__(self, logits, classes, columns):
-        self.logits, self.classes, self.columns = logits, classes, columns
+    def __init__(self, logits, classes):
+        self.logits, self.classes_ = logits, classes
 
     def among(self, classes, names):
         """The same answers, among these classes alone, in order, which are called by their ``names``."""
-        if len(classes) == 0:
+        known = np.isin(self.classes_, classes)
+        if len(classes) == 0 or known.sum() < len(classes):
             return self
-        columns = np.flatnonzero(np.isin(self.classes, classes))
-        return ClassAnswers(self.logits[:, columns], names, np.arange(len(columns)))
-
-    @property
-    def classes_(self):
-        return self.classes[self.columns]
+        return ClassAnswers(self.logits[:, known], names)
 
     def predict(self, X):
-        return self.classes[self.logits.argmax(1)]
+        return self.classes_[self.logits.argmax(1)]
 
     def predict_log_proba(self, X):
-        return log_softmax(self.logits[:, self.columns], axis=1)
+        return log_softmax(self.logits, axis=1)
 
     def predict_proba(self, X):
         return np.exp(self.predict_log_proba(X))
@@ -83,9 +78,15 @@ def answers(model, episodes):
 
 def has_own_classes(models):
     """Whether a support set must have two classes for one of the models, as far as they know."""
-    last = [last_of(model) for model in models]
-    last = [last_of(model.prior) if isinstance(model, FewShotEstimator) else model for model in last]
-    return any(getattr(model, "_own_classes", True) for model in last)
+    return any(map(_has_own_classes, models))
+
+
+def _has_own_classes(model):
+    last = last_of(model)
+    if isinstance(last, FewShotEstimator):
+        last = last_of(last.prior)
+    # A frozen model of scikit-learn does not look at support sets.
+    return getattr(last, "_own_classes", not isinstance(model, FrozenEstimator))
 
 
 def _answers_of(model, episodes):
@@ -94,18 +95,7 @@ def _answers_of(model, episodes):
     outputs = model.outputs_of_tasks(names, supports, [episode.X_query for episode in episodes])
     if not is_classifier(model):
         return [ValueAnswers(model.decide(*pair)) for pair in outputs]
-    return [
-        ClassAnswers(logits, classes, _columns(classes, episode))
-        for (logits, classes), episode in zip(outputs, episodes, strict=True)
-    ]
-
-
-def _columns(classes, episode):
-    """Numbers of the classes that probabilities are among."""
-    held = np.unique(episode.y_support)
-    if len(held) and np.isin(episode.y_query, held).all():
-        return np.flatnonzero(np.isin(classes, held))
-    return np.arange(len(classes))
+    return [ClassAnswers(*pair) for pair in outputs]
 
 
 def _transformed(pipeline, episode):

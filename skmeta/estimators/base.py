@@ -9,6 +9,7 @@ from sklearn.base import is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
+from skmeta.core.inequality import INEQUALITIES
 from skmeta.engine import can_resume, meta_train, own_random_state, packed, unpack
 from skmeta.estimators.defaults import HasParameters
 from skmeta.estimators.inference import (
@@ -50,6 +51,8 @@ class MetaEstimator(HasParameters):
         Parameters of the adapted task.
     n_features_in_ : int
         Columns of ``X``.
+    row_shape_ : tuple of int
+        Shape of one row, ``X.shape[1:]``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         If ``X`` had names.
     n_tasks_ : int
@@ -211,10 +214,7 @@ class MetaEstimator(HasParameters):
             regression=is_regressor(self),
             natural=self._is_natural(),
             own_classes=self._own_classes,
-            n_episodes=None,
-            n_way=None,
             n_shot=SCORED_SHOTS,
-            n_query=None,
             seed=0,
         )
         return float(np.mean([score for chunk in episodes.chunks() for score in self._scores(chunk)]))
@@ -322,7 +322,7 @@ class MetaEstimator(HasParameters):
         """Take what a fit learned, and forget what was adapted before it."""
         for name in ("adapted_params_", "_adapted_to", "classes_", "feature_names_in_"):
             vars(self).pop(name, None)
-        self.n_features_in_, self._row_shape = probe.n_features_in_, probe._row_shape
+        self.n_features_in_, self.row_shape_ = probe.n_features_in_, probe.row_shape_
         if hasattr(probe, "feature_names_in_"):
             self.feature_names_in_ = probe.feature_names_in_
         net = network.net
@@ -389,6 +389,11 @@ class MetaEstimator(HasParameters):
         return [self._metric(episode.y_query, self.decide(*answer)) for episode, answer in pairs]
 
     def _check_combination(self):
+        if self.task_regularizer in INEQUALITIES and self.meta_batch_size < 2:
+            raise ValueError(
+                f"task_regularizer={self.task_regularizer!r} compares the losses of tasks in a meta-batch, "
+                f"so meta_batch_size must be 2 or more. Got {self.meta_batch_size!r} instead."
+            )
         if self.meta_gradient == "reptile" and self.adapt_params != "all":
             raise ValueError(
                 "meta_gradient='reptile' trains only what the inner loop changes, so adapt_params must be "

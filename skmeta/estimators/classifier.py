@@ -178,14 +178,14 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
                 f"made of the classes of a support set, by head={head!r}. Got {self.n_shot!r} instead. Pass "
                 "label_space='shared' and head='linear' if labels mean the same in every task."
             )
-        labels = np.zeros_like(codes) if self._is_natural() else codes
-        if own_classes and tasks.given is None and self._is_natural() and np.min(self.n_shot) < 2:
+        natural = self._is_natural()
+        if own_classes and tasks.given is None and natural and np.min(self.n_shot) < 2:
             raise ValueError(
                 f"The 'n_shot' parameter of {type(self).__name__} must be 2 or more in natural draws where "
                 f"the last layer is made of the classes of a support set, by head={head!r}. Got "
                 f"{self.n_shot!r} instead. Pass more, or sampling='stratified'."
             )
-        rows = usable_rows(tasks, codes, labels, own_classes=own_classes, n_shot=self.n_shot)
+        rows = usable_rows(tasks, codes, natural=natural, own_classes=own_classes, n_shot=self.n_shot)
         if tasks.given is not None and own_classes:
             check_query_classes(tasks, codes, classes, rows)
         return ClassPlan(
@@ -195,7 +195,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             shared=shared,
             head=head,
             n_way=None if shared else self.n_way,
-            natural=self._is_natural(),
+            natural=natural,
             one_task=shared and tasks.n_tasks == 1,
         )
 

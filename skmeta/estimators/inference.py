@@ -72,7 +72,7 @@ def updates_of_net(network, question, n_steps):
 
 
 def _support(network, question, n_steps):
-    """Rows, targets, weights and mask of a support set, and how to adapt to it: steps, rows at once."""
+    """Rows, targets, weights and mask of a support set, and how to adapt to it: steps, parts of the rows."""
     n = len(question.targets)
     rows, none = torch.arange(n)[None], torch.zeros(1, 0)
     episode = Episodes(rows, torch.ones(1, n), none.long(), none)
@@ -82,7 +82,7 @@ def _support(network, question, n_steps):
         targets = targets.to(network.dtype)
     mask = read["class_mask"][0].to(network.device) if "class_mask" in read else None
     rows, weight = network.rows(question.X), torch.ones(n, dtype=network.dtype, device=network.device)
-    how = {"n_steps": n_steps if n else 0, "at_once": limits.rows_at_once(rows.shape)}
+    how = {"n_steps": n_steps if n else 0, "parts": limits.parts(n, rows.shape)}
     return (rows, targets.to(network.device), weight, mask), how
 
 

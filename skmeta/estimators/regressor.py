@@ -118,8 +118,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
 
     def _make_plan(self, tasks):
         self._check_combination()
-        every = np.zeros(len(tasks.y), dtype=np.int64)
-        rows = usable_rows(tasks, None, every, own_classes=False, n_shot=self.n_shot)
+        rows = usable_rows(tasks, None, natural=True, own_classes=False, n_shot=self.n_shot)
         return TargetPlan(_as_columns(tasks.y), tasks.task, rows, one_task=tasks.n_tasks == 1)
 
     def _check_combination(self):

@@ -11,6 +11,7 @@ from skmeta.core.losses import OuterObjective
 from skmeta.estimators.inference import Network
 from skmeta.estimators.modules import count_features, make_backbone
 from skmeta.estimators.params import SKORCH_PREFIXES
+from skmeta.tasks import limits
 from skmeta.tasks.batch import Rows
 from skmeta.tasks.preparation import Preparation, check_cast, standardizing
 from skmeta.tasks.split import hold_out, make_sampler
@@ -21,8 +22,6 @@ VALIDATION_EPISODES = 64
 # do not depend on how a candidate of a search is trained.
 SCORED_SHOTS = 5
 VALIDATION_QUERIES = 15
-# The module gets its shapes from so many rows, each of which it must map alone.
-ROWS_LOOKED_AT = 8
 
 
 def choose_device(device):
@@ -58,7 +57,7 @@ def make_network(estimator, tasks, rows, plan, device):
         {name.removeprefix("module__"): value for name, value in of_module.items()},
     )
     dtype = next((p.dtype for p in backbone.parameters() if p.is_floating_point()), torch.get_default_dtype())
-    sample = tasks.X[rows[:ROWS_LOOKED_AT]]
+    sample = tasks.X[rows[: limits.SAMPLE_ROWS]]
     if estimator.module is None:
         preparation = standardizing(tasks, rows, dtype)
     else:

@@ -10,20 +10,18 @@ from sklearn.utils import Bunch
 from skmeta.estimators.answers import answers, has_own_classes
 from skmeta.model_selection.intervals import episode_interval, task_interval
 from skmeta.model_selection.metrics import Metric
-from skmeta.parameter_rules import COUNT, NONE, Number, Options, check_value
+from skmeta.parameter_rules import COUNT, NONE, SAMPLING, SEED, SIZE, Number, check_value
 from skmeta.tasks.rows import is_task_list
 from skmeta.tasks.scored import draw_scored
 
 # What the arguments that say which episodes to draw may be.
-SHOT = Number(Integral, 0)
-SAMPLING = Options(("auto", "natural", "stratified"))
 RULES = {
     "n_episodes": [Number(Integral, 2)],
     "n_way": [Number(Integral, 2), NONE],
-    "n_shot": [SHOT],
+    "n_shot": [SIZE],
     "n_query": [COUNT],
     "sampling": [SAMPLING],
-    "random_state": [Number(Integral, 0)],
+    "random_state": [SEED],
 }
 
 
@@ -63,8 +61,9 @@ def evaluate(
     metric : str, callable or None, default=None
         What scores the answers for a query set, more being better: a name that
         ``sklearn.metrics.get_scorer`` knows, a scorer ``(estimator, X, y) -> float``, such as
-        ``make_scorer`` makes, or a function ``metric(y_true, y_pred) -> float``. Probabilities are among
-        the classes of the support set, unless the query set has others. None is ``"accuracy"`` for
+        ``make_scorer`` makes, or a function ``metric(y_true, y_pred) -> float``. Probabilities are of all
+        classes that a model knows for a task, those that its query set lacks too; areas under curves are
+        of the classes that it has. None is ``"accuracy"`` for
         classifiers and ``"neg_mean_absolute_error"``, in the units of ``y``, for regressors: R² is not
         defined for one query row and wild for a few, and a mean of squares is decided by the few worst
         episodes.

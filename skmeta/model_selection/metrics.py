@@ -2,7 +2,29 @@
 
 import inspect
 
+import numpy as np
+from sklearn import config_context
 from sklearn.metrics import get_scorer
+
+from skmeta.estimators.answers import ClassAnswers
+
+# Scores of the probabilities of all classes that a model knows, of which a query set need not have each.
+OF_ALL_CLASSES = (
+    "neg_log_loss",
+    "neg_brier_score",
+    "d2_log_loss_score",
+    "d2_brier_score",
+    "top_k_accuracy",
+)
+# Scores of an order of rows for each class, which says nothing of a class that a query set has not.
+OF_CLASSES_ASKED_FOR = (
+    "average_precision",
+    "roc_auc",
+    "roc_auc_ovo",
+    "roc_auc_ovo_weighted",
+    "roc_auc_ovr",
+    "roc_auc_ovr_weighted",
+)
 
 
 class Metric:
@@ -30,7 +52,7 @@ class Metric:
     def score(self, answers, episode):
         """Score of an ``Episode``, a float, by an estimator that answers for it; an error names its task."""
         try:
-            value = float(self.scorer(answers, episode.X_query, episode.y_query))
+            value = float(self._score(answers, episode.X_query, episode.y_query))
         except (AttributeError, TypeError, ValueError) as error:
             # Of a name, that a regressor has no probabilities; of a callable, its own.
             if isinstance(error, AttributeError) and callable(self.metric):
@@ -43,6 +65,15 @@ class Metric:
                 f"{len(episode.y_query)} query rows."
             )
         return value
+
+    def _score(self, answers, X, y):
+        if self.metric in OF_ALL_CLASSES and hasattr(answers, "classes_"):
+            with config_context(enable_metadata_routing=True):  # a scorer takes no labels without
+                return self.scorer(answers, X, y, labels=answers.classes_)
+        if self.metric in OF_CLASSES_ASKED_FOR and isinstance(answers, ClassAnswers):
+            classes = np.unique(y)
+            answers = answers.among(classes, names=classes)
+        return self.scorer(answers, X, y)
 
 
 def _is_of_predictions(metric):

@@ -98,10 +98,7 @@ class _FewShotScorer:
             regression=regression,
             natural=self.sampling == "natural",
             own_classes=not regression and has_own_classes([estimator]),
-            n_episodes=None,
-            n_way=None,
             n_shot=self.n_shot,
-            n_query=None,
             seed=self.random_state,
         )
         tell_of_few_shots("few_shot_scorer", episodes, self.n_shot)

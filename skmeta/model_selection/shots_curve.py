@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skmeta.model_selection.evaluate import SHOT, prepare, score_episodes, summarize
-from skmeta.parameter_rules import Kind, check_value, plain
+from skmeta.model_selection.evaluate import prepare, score_episodes, summarize
+from skmeta.parameter_rules import SIZE, Kind, check_value, plain
 
 
 def _are_counts(value):
     is_list = isinstance(value, (list, tuple, range, np.ndarray)) and np.ndim(value) == 1
-    return is_list and len(value) > 0 and all(map(SHOT.allows, map(plain, value)))
+    return is_list and len(value) > 0 and all(map(SIZE.allows, map(plain, value)))
 
 
 SHOTS = Kind(_are_counts, "a sequence of ints in [0, inf)")

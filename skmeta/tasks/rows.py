@@ -80,17 +80,29 @@ def look_at_tasks(X, y=None, groups=None, *, regression):
         (_check_values if regression else _check_labels)(part_y, where)
         return part_y
 
-    sizes, labels, cuts, lengths = set(), _Joined(), [], []
+    def read_task(task, name):
+        parts = [read(*pair, f"{name}: ") for pair in zip(task[::2], task[1::2], strict=True)]
+        return _concatenate_labels(parts), len(parts[0])
+
+    return X, _labels_of(X, read_task)
+
+
+def _labels_of(X, read_task):
+    """``Tasks`` without rows of a list of tasks.
+
+    ``read_task(task, name)`` returns a task's labels, its query set's last, and how many come before these.
+    """
     names = task_names(X)
+    labels, lengths, cuts, sizes = _Joined(), [], [], set()
     for name, task in zip(names, X, strict=True):
         sizes.add(len(task))
         check_lengths(sizes)
-        parts = [read(*pair, f"{name}: ") for pair in zip(task[::2], task[1::2], strict=True)]
-        labels.add(_concatenate_labels(parts))
-        lengths.append(sum(map(len, parts)))
-        cuts.append(len(parts[0]))
+        y, cut = read_task(task, name)
+        labels.add(y)
+        lengths.append(len(y))
+        cuts.append(cut)
     given = np.array(cuts) if sizes == {4} else None
-    return X, Tasks(None, labels.all(), np.repeat(np.arange(len(X)), lengths), names, given)
+    return Tasks(None, labels.all(), np.repeat(np.arange(len(X)), lengths), names, given)
 
 
 def _group(X, y, groups):
@@ -159,6 +171,8 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
     if is_task_list(X) and len(X) > 0:
         raise ValueError(f"{where}X must be the rows of one task; got a list of {len(X)} tasks.")
     _check_no_dict(X, where)
+    if empty and not reset and isinstance(X, (list, np.ndarray)) and np.shape(X) == (0,):  # [] has no width
+        X = np.empty((0, *estimator.row_shape_))
     if y is None:
         raise ValueError(
             f"{where}{type(estimator).__name__} requires y to be passed, but the target y is None. "
@@ -194,11 +208,11 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
         raise kind(f"{where}{error}") from error
     shape = tuple((checked[0] if isinstance(checked, tuple) else checked).shape[1:])
     if reset:
-        estimator._row_shape = shape
-    elif shape != estimator._row_shape:
+        estimator.row_shape_ = shape
+    elif shape != estimator.row_shape_:
         raise ValueError(
             f"{where}X has rows of shape {shape}, but {type(estimator).__name__} was fitted on rows of "
-            f"shape {estimator._row_shape}."
+            f"shape {estimator.row_shape_}."
         )
     if isinstance(checked, tuple):
         (_check_values if values else _check_labels)(checked[1], where)
@@ -219,7 +233,7 @@ def _plain_rows(estimator, X, y, empty):
 
     scikit-learn's checks of a small task take longer than to adapt to it.
     """
-    if type(X) is not np.ndarray or X.dtype.kind not in "biuf" or X.shape[1:] != estimator._row_shape:
+    if type(X) is not np.ndarray or X.dtype.kind not in "biuf" or X.shape[1:] != estimator.row_shape_:
         return None
     if hasattr(estimator, "feature_names_in_") or len(X) < (not empty):
         return None
@@ -308,27 +322,26 @@ class _Joined:
 def _read_list(estimator, X, y, groups, reset):
     check_list(X, y, groups)
     lazy = isinstance(X, TaskList)
-    names = task_names(X)
-    rows, labels, lengths, cuts, sizes, dtypes, y_shape = [], _Joined(), [], [], set(), set(), None
-    for name, task in zip(names, X, strict=True):
-        sizes.add(len(task))
-        check_lengths(sizes)
-        part_X, part_y, cut = _read_task(estimator, task, name, reset and not lengths, len(lengths) > 0)
-        y_shape = part_y.shape[1:] if y_shape is None else y_shape
-        if part_y.shape[1:] != y_shape:
+    rows, dtypes, y_shapes = [], set(), []
+
+    def read_task(task, name):
+        is_first = not y_shapes
+        part_X, part_y, cut = _read_task(estimator, task, name, reset and is_first, not is_first)
+        y_shapes.append(part_y.shape[1:])
+        if y_shapes[-1] != y_shapes[0]:
             raise ValueError(
-                f"{name} has y of shape {part_y.shape}, the tasks before it {('n_rows', *y_shape)}."
+                f"{name} has y of shape {part_y.shape}, the tasks before it {('n_rows', *y_shapes[0])}."
             )
-        labels.add(part_y)
-        lengths.append(len(part_y))
-        cuts.append(cut)
         dtypes.add(part_X.dtype)
         if not lazy:
             rows.append(part_X)
-    task = np.repeat(np.arange(len(X)), lengths)
-    tasks = Tasks(None, labels.all(), task, names, np.array(cuts) if sizes == {4} else None)
-    dtype = np.result_type(*dtypes)
-    tasks.X = LoadedRows(estimator, X, names, tasks.bounds(), dtype) if lazy else concatenate_rows(rows)
+        return part_y, cut
+
+    tasks = _labels_of(X, read_task)
+    if lazy:
+        tasks.X = LoadedRows(estimator, X, tasks.names, tasks.bounds(), np.result_type(*dtypes))
+    else:
+        tasks.X = concatenate_rows(rows)
     return tasks
 
 
@@ -337,7 +350,7 @@ def _read_task(estimator, task, name, reset, has_others):
     checked = []
     for part_X, part_y in zip(task[::2], task[1::2], strict=True):
         if has_others or checked:
-            check_width(part_X, estimator._row_shape, name)
+            check_width(part_X, estimator.row_shape_, name)
         where = f"{name}: "
         checked.append(
             check_rows(estimator, part_X, part_y, reset=reset and not checked, where=where, empty=True)
@@ -366,7 +379,7 @@ class LoadedRows:
     def __init__(self, estimator, tasks, names, bounds, dtype):
         self.estimator, self.tasks, self.names, self.bounds = estimator, tasks, names, bounds
         self.dtype = dtype
-        self.shape = (int(bounds[-1]), *estimator._row_shape)
+        self.shape = (int(bounds[-1]), *estimator.row_shape_)
         self.held = {}
 
     def __getitem__(self, index):

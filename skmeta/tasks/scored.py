@@ -34,13 +34,14 @@ class ScoredEpisodes:
     """Row numbers of episodes, those of a task one after another, so that each task is loaded once.
 
     ``source`` holds the tasks as the user gave them, ``tasks`` what was read of them. ``labels`` numbers what
-    episodes were drawn by, classes or nothing. ``task`` numbers the task of each episode; ``rows`` holds its
-    ``(support, query)`` row numbers.
+    episodes were drawn by: classes, or nothing in ``natural`` draws. ``task`` numbers the task of each
+    episode; ``rows`` holds its ``(support, query)`` row numbers.
     """
 
     source: object
     tasks: Tasks
     labels: np.ndarray
+    natural: bool
     task: np.ndarray
     rows: list
 
@@ -86,12 +87,23 @@ class ScoredEpisodes:
         )
         for cell, row, n in zip(cells, rows[first], size, strict=True):
             if n < n_rows:
-                label = tasks.y[row].item() if self.labels.any() else None
+                label = None if self.natural else tasks.y[row].item()
                 yield tasks.names[cell // n_labels], label, int(n)
 
 
 def draw_scored(
-    X, y=None, groups=None, *, regression, natural, own_classes, n_episodes, n_way, n_shot, n_query, seed
+    X,
+    y=None,
+    groups=None,
+    *,
+    regression,
+    natural,
+    own_classes,
+    n_shot,
+    seed,
+    n_episodes=None,
+    n_way=None,
+    n_query=None,
 ):
     """``ScoredEpisodes`` of tasks as ``fit`` takes them, spread evenly over those that can give one.
 
@@ -100,8 +112,9 @@ def draw_scored(
     """
     source, tasks = look_at_tasks(X, y, groups, regression=regression)
     codes = None if regression else np.unique(tasks.y, return_inverse=True)[1]
-    labels = np.zeros(len(tasks.y), dtype=np.int64) if regression or natural else codes
-    rows = usable_rows(tasks, codes, labels, own_classes=own_classes, n_shot=n_shot)
+    natural = natural or regression
+    labels = np.zeros(len(tasks.y), dtype=np.int64) if natural else codes
+    rows = usable_rows(tasks, codes, natural=natural, own_classes=own_classes, n_shot=n_shot)
     ids = np.unique(tasks.task[rows])
     if tasks.given is not None or n_episodes is None:
         n_episodes = len(ids)
@@ -114,10 +127,10 @@ def draw_scored(
         for chunk in torch.as_tensor(number).split(limits.TASKS_AT_ONCE)
         for pair in sampler.draw(chunk, generator).rows()
     ]
-    if natural and own_classes and tasks.given is None:
+    if natural and own_classes and tasks.given is None:  # of a regression no class is a task's own
         pairs = zip(drawn, number, strict=True)
         drawn = [_with_two_classes(pair, i, codes, sampler, generator) for pair, i in pairs]
-    return ScoredEpisodes(source, tasks, labels, ids[number], drawn)
+    return ScoredEpisodes(source, tasks, labels, natural, ids[number], drawn)
 
 
 def _with_two_classes(pair, i, codes, sampler, generator):

@@ -35,7 +35,7 @@ def make_sampler(tasks, labels, rows, *, n_way, n_shot, n_query):
     )
 
 
-def usable_rows(tasks, codes, labels, *, own_classes, n_shot):
+def usable_rows(tasks, codes, *, natural, own_classes, n_shot):
     """Numbers of the rows of tasks that can give an episode; the others are told in one warning.
 
     Parameters
@@ -43,8 +43,8 @@ def usable_rows(tasks, codes, labels, *, own_classes, n_shot):
     tasks : Tasks
     codes : int array of shape (n_rows,) or None
         Class codes; None in a regression.
-    labels : int array of shape (n_rows,)
-        As in ``make_sampler``.
+    natural : bool
+        Whether rows are drawn whatever their class, as in a regression.
     own_classes : bool
         Whether a label means something only inside its task: then a support set needs two classes.
     n_shot : int or pair of int
@@ -57,7 +57,7 @@ def usable_rows(tasks, codes, labels, *, own_classes, n_shot):
     if tasks.given is not None:
         why = _why_given_cannot(tasks, codes, own_classes)
     else:
-        why = _why_cannot(tasks, codes, labels, own_classes, np.max(n_shot) > 0)
+        why = _why_cannot(tasks, codes, natural, own_classes, np.max(n_shot) > 0)
     left_out = {i: reason for i, reason in enumerate(why) if reason}
     if not left_out:
         return np.arange(len(tasks.y))
@@ -74,9 +74,9 @@ def usable_rows(tasks, codes, labels, *, own_classes, n_shot):
     return np.flatnonzero(~np.isin(tasks.task, list(left_out)))
 
 
-def _why_cannot(tasks, codes, labels, own_classes, has_support):
+def _why_cannot(tasks, codes, natural, own_classes, has_support):
     """For each task why it can give no episode, and what one needs, in words; None where it can."""
-    largest, _ = _largest(tasks, labels)
+    largest = _largest(tasks, np.zeros_like(tasks.task) if natural else codes)
     n_classes, only = (None, None) if codes is None else _classes(tasks, codes, np.arange(len(tasks.y)))
     least = 2 if has_support else 1
     for i in range(tasks.n_tasks):
@@ -86,7 +86,7 @@ def _why_cannot(tasks, codes, labels, own_classes, has_support):
             yield f"has only the class {only[i]!r}", CLASSES
         elif largest[i] >= least:
             yield None
-        elif codes is not None and labels is codes and n_classes[i] > 1:
+        elif not natural and n_classes[i] > 1:
             yield "has 1 row of each class", ROWS_OF_A_CLASS
         else:
             yield "has n_samples=1" if tasks.flat else "has 1 row", ROWS
@@ -110,12 +110,12 @@ def _why_given_cannot(tasks, codes, own_classes):
 
 
 def _largest(tasks, labels):
-    """Rows of the most frequent label of each task, and the number of its labels."""
+    """Rows of the most frequent label of each task."""
     n_labels = int(labels.max(initial=0)) + 1
     cells, size = np.unique(tasks.task * n_labels + labels, return_counts=True)
     largest = np.zeros(tasks.n_tasks, dtype=np.int64)
     np.maximum.at(largest, cells // n_labels, size)
-    return largest, np.bincount(cells // n_labels, minlength=tasks.n_tasks)
+    return largest
 
 
 def _classes(tasks, codes, rows):
@@ -160,7 +160,9 @@ def hold_out(tasks, codes, rows, fraction, n_way, rng):
         _some(r, min(fraction, 1 - 2 / len(r)), 2, len(r) - 2, "rows", rng) for r in of_classes if len(r) >= 4
     ]
     if not held_out:
-        raise ValueError("early_stopping of a single task needs a class of 4 rows or more; got none.")
+        raise ValueError(
+            "early_stopping of a single task needs 4 rows or more, of a class if it has classes; got fewer."
+        )
     return np.isin(np.arange(len(codes)), np.concatenate(held_out))
 
 
