@@ -13,7 +13,7 @@ from benchmarks.accuracy.episodes import FEW_TASKS, draw, final_parts, folds, sp
 from benchmarks.accuracy.method import Answer, Method
 from benchmarks.accuracy.ours import LONG, OURS
 from benchmarks.accuracy.record import Record
-from benchmarks.accuracy.report import half_width, lines_of, page
+from benchmarks.accuracy.report import half_width, page, put_short, short, tables_of
 from benchmarks.accuracy.rivals import RIVALS
 from benchmarks.accuracy.studies import STUDIES, Cell, Study
 
@@ -180,11 +180,12 @@ def test_where_labels_are_of_a_task_each_class_is_scored(tmp_path):
     assert len(scores["accuracy"]) == len(scores["log loss"]) == 90
     assert scores["accuracy of class"].mean() == pytest.approx(scores["accuracy"].mean(), abs=0.03)
     assert set(scores["class"]) <= set(split(blobs(None))[0])
-    line = lines_of(CLASSES, CLASSES.cells[0], Record("blobs", tmp_path), [NEAREST], "development")[0]
+    (table,) = tables_of([CLASSES], [Record("blobs", tmp_path)], [NEAREST])
+    line = table.lines[0]
     values = line.scores["accuracy of class"]
     by_hand = 1.96 * values.std() / len(values) ** 0.5
-    assert half_width(CLASSES, line.scores) == pytest.approx(by_hand, rel=0.15)
-    assert half_width(CLASSES, line.scores, line.scores) == 0
+    assert half_width(CLASSES, line) == pytest.approx(by_hand, rel=0.15)
+    assert half_width(CLASSES, line, line) == 0
 
 
 def test_probabilities_are_narrowed_to_the_classes_that_a_task_has():
@@ -216,6 +217,10 @@ def test_a_record_keeps_scores_to_the_fourth_digit_and_who_made_them(tmp_path):
     assert entry["scores"]["task"].tolist() == [3, 12000]
     assert re.fullmatch(r"[0-9a-f]{8}\+?|unknown", entry["commit"])
     assert {"torch", "scikit-learn"} <= set(entry["versions"])
+    kept.forget(["TMAML"])
+    assert len(Record("lines", tmp_path).entries) == 1
+    kept.forget(["ridge"])
+    assert not Record("lines", tmp_path).entries
 
 
 def test_a_line_of_the_ledger_for_each_opening(tmp_path):
@@ -234,7 +239,8 @@ def test_ratios_are_to_the_best_rival(tmp_path):
     )
     kept = develop(STUDY, RIDGE, tmp_path)
     kept = develop(STUDY, mean, tmp_path)
-    text = page([STUDY], [kept], [mean, RIDGE])
+    tables = tables_of([STUDY], [kept], [mean, RIDGE])
+    text = page(tables)
     errors = {
         name: kept.get("development", name, "5 rows", 0)["scores"]["error"].mean()
         for name in ("ridge", "TMAML")
@@ -243,6 +249,9 @@ def test_ratios_are_to_the_best_rival(tmp_path):
     assert ratio > 1.5
     assert f"| lines, 5 rows | error | ridge {errors['ridge']:.3f} | {ratio:.2f} |" in text
     assert "development tasks" in text and "**TMAML**" in text
+    readme = put_short("before <!-- accuracy -->old<!-- end of accuracy --> after", tables)
+    assert short(tables) in readme and "old" not in readme
+    assert readme.startswith("before ") and readme.endswith(" after")
 
 
 def test_the_command_runs_what_is_lacking_and_writes_the_page(tmp_path, monkeypatch):

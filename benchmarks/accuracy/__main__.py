@@ -12,15 +12,14 @@ from joblib import Parallel, delayed, parallel_config
 from benchmarks.accuracy.data import missing
 from benchmarks.accuracy.ours import LONG, OURS
 from benchmarks.accuracy.record import FOLDER, Record, note_opening
-from benchmarks.accuracy.report import page
+from benchmarks.accuracy.report import N_SEEDS, page, put_short, tables_of
 from benchmarks.accuracy.rivals import RIVALS
 from benchmarks.accuracy.run import develop, finish
 from benchmarks.accuracy.studies import STUDIES
 
-PAGE = Path(__file__).parents[1] / "RESULTS.md"
+PAGE, README = Path(__file__).parents[1] / "RESULTS.md", Path(__file__).parents[2] / "README.md"
 METHODS = [*OURS, *LONG, *RIVALS]
 QUICK_STUDIES = "exam", "respiratory", "scanners", "clinc"
-N_SEEDS = 3  # of --long
 
 
 def main(arguments=None):
@@ -38,11 +37,13 @@ def main(arguments=None):
             with parallel_config("loky", inner_max_num_threads=1):
                 Parallel(args.jobs, batch_size=1)(delayed(run)(study, args, folder) for study in named)
         shown = named if args.quick else studies
-        text = page(shown, [Record(study.data, folder) for study in shown], METHODS)
+        tables = tables_of(shown, [Record(study.data, folder) for study in shown], METHODS)
         if args.quick:
-            print(text)
-        else:
-            args.out.write_text(text, encoding="utf-8")
+            print(page(tables))
+            return
+        args.out.write_text(page(tables), encoding="utf-8")
+        if args.out == PAGE:
+            README.write_text(put_short(README.read_text(encoding="utf-8"), tables), encoding="utf-8")
 
 
 def run(study, args, folder):
@@ -50,6 +51,8 @@ def run(study, args, folder):
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # of rivals, above all: that few steps have not converged
     record = Record(study.data, folder)
+    if args.forget:
+        record.forget(args.forget)
     for method in METHODS:
         named = any(fnmatchcase(method.name, pattern) for pattern in args.methods)
         if not method.suits(study) or not named or (method in LONG and not args.long):
@@ -77,6 +80,7 @@ def parse(arguments):
     parser.add_argument("--long", action="store_true", help="more seeds and rows")
     parser.add_argument("--final", metavar="WHY", help="open the final tasks, for this reason")
     parser.add_argument("--methods", nargs="+", default=["*"], help="only these, such as TMAML or 'local *'")
+    parser.add_argument("--forget", nargs="+", default=[], help="methods to run again, such as TMAML")
     parser.add_argument("--jobs", type=int, default=2, help="studies at a time")
     parser.add_argument("--report", action="store_true", help="write the page of the record, run nothing")
     parser.add_argument("--record", type=Path, default=FOLDER, help="folder of the record")

@@ -47,6 +47,14 @@ class Record:
         }
         made_by = {"commit": commit(), "versions": versions(), "date": str(date.today())}
         self.entries[key] = {"scores": whole, **told, **made_by}
+        self._write()
+
+    def forget(self, names):
+        """Drop the entries of these methods."""
+        self.entries = {key: entry for key, entry in self.entries.items() if key[1] not in names}
+        self._write()
+
+    def _write(self):
         rows = [{"key": key, **entry} for key, entry in sorted(self.entries.items())]
         packed = lzma.compress(json.dumps(rows, separators=(",", ":")).encode(), preset=9)
         # A run that is stopped while it writes must leave the old file or the new one.

@@ -6,11 +6,26 @@ import numpy as np
 
 from benchmarks.accuracy.data import SHOTS
 from benchmarks.accuracy.run import SIGNS
+from benchmarks.accuracy.studies import BINARY, Cell, Study
 from skmeta.model_selection.intervals import task_interval
 
 N_BOOTSTRAPS = 2000
+N_SEEDS = 3  # of a long run
 DIGITS = {"accuracy": 3, "log loss": 3, "error": 3, "coverage": 2, "width": 2}
 OURS = "TMAML", "TAML"
+FAMILIES = {
+    "grouped tables, regression": [name for name in SHOTS if name not in BINARY],
+    "grouped tables, two classes": BINARY,
+    "digits through scanners": ["scanners"],
+    "WISDM, activities": ["wisdm"],
+    "Parkinson's, curves": ["parkinsons-motor", "parkinsons-total"],
+    "MovieLens, ratings": ["movielens"],
+    "intents by embeddings": ["clinc", "banking"],
+    "intents by hashed terms": ["clinc-terms", "banking-terms"],
+    "Omniglot, MLP": ["omniglot"],
+    "**all**": None,
+}
+BEGINS, ENDS = "<!-- accuracy -->", "<!-- end of accuracy -->"  # of the README's table
 
 INTRO = """\
 # Accuracy on new tasks
@@ -44,140 +59,158 @@ class Line:
     chosen: str
     seconds: float
     commits: set
-    seeds: int
 
     def mean(self, measure):
         """Mean score."""
         return self.scores[measure].mean()
 
 
-def lines_of(study, cell, record, methods, part):
-    """A ``Line`` for each method that the record has, the best first."""
+@dataclass
+class Table:
+    """A cell of a study: its lines, the best first, of development or of final tasks.
+
+    ``rival`` is the line of the rival that development tasks choose, ``best`` that of the best rival here.
+    """
+
+    study: Study
+    cell: Cell
+    part: str
+    lines: list
+    rival: Line | None
+    best: Line | None
+
+    def line(self, name):
+        """The line of a method, or None."""
+        return next((line for line in self.lines if line.name == name), None)
+
+    def ratio(self, line, other):
+        """Mean error or log loss, or share of wrong answers, relative to another line's."""
+        one, two = (line.mean(self.study.measure) for line in (line, other))
+        return (1 - one) / (1 - two) if self.study.measure == "accuracy" else one / two
+
+
+def tables_of(studies, records, methods):
+    """A ``Table`` for each cell that the records know; of final tasks, where these have been opened."""
+    tables = []
+    for study, record in zip(studies, records, strict=True):
+        part = "final" if any(key[0] == "final" for key in record.entries) else "development"
+        for cell in study.cells:
+            lines = _lines(study, cell, record, methods, part)
+            rivals = {line.name: line for line in lines if not line.ours}
+            ranked = [line.name for line in _lines(study, cell, record, methods, "development")]
+            rival = next((rivals[name] for name in ranked if name in rivals), None)
+            if lines:
+                tables.append(Table(study, cell, part, lines, rival, next(iter(rivals.values()), None)))
+    return tables
+
+
+def _lines(study, cell, record, methods, part):
     lines = []
     for method in filter(lambda method: method.suits(study), methods):
-        found = [record.get(part, method.name, str(cell), seed) for seed in range(3)]
+        found = [record.get(part, method.name, str(cell), seed) for seed in range(N_SEEDS)]
         found = [entry for entry in found if entry is not None]
-        if not found:
-            continue
-        scores = {n: np.mean([e["scores"][n] for e in found], axis=0) for n in found[0]["scores"]}
-        chosen = record.get("development", method.name, str(cell), 0)["chosen"]
-        seconds = float(np.mean([entry["seconds"] for entry in found]))
-        commits = {entry["commit"] for entry in found}
-        lines.append(Line(method.name, method.ours, scores, chosen, seconds, commits, len(found)))
+        if found:
+            chosen = record.get("development", method.name, str(cell), 0)["chosen"]
+            scores = {n: np.mean([e["scores"][n] for e in found], axis=0) for n in found[0]["scores"]}
+            seconds = float(np.mean([entry["seconds"] for entry in found]))
+            commits = {entry["commit"] for entry in found}
+            lines.append(Line(method.name, method.ours, scores, chosen, seconds, commits))
     return sorted(lines, key=lambda line: -SIGNS[study.measure] * line.mean(study.measure))
 
 
-def wrong(study, line):
-    """What ratios are of: mean error, log loss, or share of wrong answers."""
-    mean = line.mean(study.measure)
-    return 1 - mean if study.measure == "accuracy" else mean
+def half_width(study, line, other=None):
+    """Of the 95 % interval of a mean score, or of its paired difference to another line's."""
+    measure = "accuracy of class" if study.kind == "per_task" else study.measure
+    values = line.scores[measure] - (0 if other is None else other.scores[measure])
+    if study.kind != "per_task":
+        return float(task_interval(values, line.scores["task"]))
+    rng = np.random.default_rng(0)
+    drawn = values[rng.integers(len(values), size=(N_BOOTSTRAPS, len(values)))].mean(axis=1)
+    return np.diff(np.quantile(drawn, [0.025, 0.975]))[0] / 2
 
 
-def half_width(study, scores, other=None):
-    """Of the 95 % interval of a mean score, or of its paired difference to another's."""
-    if study.kind == "per_task":
-        values = scores["accuracy of class"] - (0 if other is None else other["accuracy of class"])
-        rng = np.random.default_rng(0)
-        drawn = values[rng.integers(len(values), size=(N_BOOTSTRAPS, len(values)))].mean(axis=1)
-        return np.diff(np.quantile(drawn, [0.025, 0.975]))[0] / 2
-    values = scores[study.measure] - (0 if other is None else other[study.measure])
-    return float(task_interval(values, scores["task"]))
+def page(tables):
+    """All that there is to see."""
+    told = FINAL if any(table.part == "final" for table in tables) else DEVELOPMENT
+    parts = [INTRO, told, "## In short", short(tables), "## Ratios of each table", ratios(tables)]
+    return "\n\n".join([*parts, *map(section, tables)]) + "\n"
 
 
-def page(studies, records, methods):
-    """All tables."""
-    parts = ["final" if any(key[0] == "final" for key in r.entries) else "development" for r in records]
-    found = [
-        (study, cell, part, lines_of(study, cell, record, methods, part), record)
-        for study, record, part in zip(studies, records, parts, strict=True)
-        for cell in study.cells
-    ]
-    found = [row for row in found if row[3]]
-    told = FINAL if any(row[2] == "final" for row in found) else DEVELOPMENT
-    sections = [section(*row[:4]) for row in found]
-    return "\n\n".join([INTRO, told, summary(found, methods), *sections]) + "\n"
-
-
-def rival_of(study, cell, record, lines, methods, part):
-    """The rival that development tasks choose, and the best of these lines."""
-    rivals = [line for line in lines if not line.ours]
-    if part == "development" or not rivals:
-        return (rivals[0], rivals[0]) if rivals else (None, None)
-    ranked = [line.name for line in lines_of(study, cell, record, methods, "development") if not line.ours]
-    by_name = {line.name: line for line in rivals}
-    return next((by_name[name] for name in ranked if name in by_name), rivals[0]), rivals[0]
-
-
-def summary(found, methods):
-    """For each cell the errors of skmeta relative to the rival's; their geometric means and the worst."""
-    rows, ratios = [], {}
-    for study, cell, part, lines, record in found:
-        chosen, best = rival_of(study, cell, record, lines, methods, part)
-        if chosen is None:
-            continue
-        row = [f"{study.title}, {cell}", study.measure, f"{chosen.name} {number(study.measure, chosen)}"]
-        for name in OURS:
-            line = next((line for line in lines if line.name == name), None)
-            if line is None:
-                row.append("")
-                continue
-            to_chosen, to_best = (wrong(study, line) / wrong(study, rival) for rival in (chosen, best))
-            ratios.setdefault(name, []).append((study.data in SHOTS, to_chosen, to_best))
-            row.append(f"{to_chosen:.2f}" + (f" ({to_best:.2f})" if part == "final" else ""))
-        rows.append(row)
-    for words, which in (("**grouped tables**", lambda grouped: grouped), ("**all**", lambda grouped: True)):
-        kept = {name: [r[1:] for r in values if which(r[0])] for name, values in ratios.items()}
-        for statistic, of in (("geometric mean", geometric_mean), ("worst", lambda values: max(values))):
-            cells = [
-                " / ".join(f"{of(column):.2f}" for column in dict.fromkeys(zip(*kept[n], strict=True)))
-                for n in OURS
-                if kept.get(n)
-            ]
-            rows.append([words, statistic, "", *cells])
-    header = ["data, support rows", "measure", "best rival", *(f"{name}, ratio" for name in OURS)]
-    return "## In short\n\n" + table(header, rows)
-
-
-def geometric_mean(values):
-    """Of positive numbers."""
-    return float(np.exp(np.mean(np.log(values))))
-
-
-def section(study, cell, part, lines):
-    """The table of a cell."""
-    best = next((line for line in lines if not line.ours), None)
-    others = [name for name in DIGITS if name != study.measure and any(name in line.scores for line in lines)]
+def short(tables):
+    """For each kind of data, geometric means of the ratios, and the worst."""
     rows = []
-    for line in lines:
-        ratio = "" if best is None else f"{wrong(study, line) / wrong(study, best):.2f}"
-        difference = ""
-        if best is not None and line is not best:
-            mean = line.mean(study.measure) - best.mean(study.measure)
-            difference = f"{mean:+.3f} ± {half_width(study, line.scores, best.scores):.3f}"
+    for words, names in FAMILIES.items():
+        kept = [table for table in tables if table.rival and (names is None or table.study.data in names)]
+        row = [words, len(kept)]
+        for name in OURS:
+            found = [table.ratio(table.line(name), table.rival) for table in kept if table.line(name)]
+            row.append(f"{np.exp(np.mean(np.log(found))):.2f} (worst {max(found):.2f})" if found else "")
+        if kept:
+            rows.append(row)
+    return markdown(["new tasks", "tables", *(f"{name}, ratio" for name in OURS)], rows)
+
+
+def ratios(tables):
+    """The rival of each table, and skmeta's ratios to it."""
+    rows = []
+    for table in tables:
+        if table.rival is None:
+            continue
+        measure = table.study.measure
+        row = [
+            f"{table.study.title}, {table.cell}",
+            measure,
+            f"{table.rival.name} {figure(measure, table.rival)}",
+        ]
+        for line in map(table.line, OURS):
+            shown = "" if line is None else f"{table.ratio(line, table.rival):.2f}"
+            if line is not None and table.part == "final":
+                shown += f" ({table.ratio(line, table.best):.2f})"
+            row.append(shown)
+        rows.append(row)
+    return markdown(["data, support rows", "measure", "best rival", *(f"{n}, ratio" for n in OURS)], rows)
+
+
+def section(table):
+    """The table of a cell."""
+    study, measure, best = table.study, table.study.measure, table.best
+    others = [n for n in DIGITS if n != measure and any(n in line.scores for line in table.lines)]
+    rows = []
+    for line in table.lines:
+        ratio = difference = ""
+        if best is not None:
+            ratio = f"{table.ratio(line, best):.2f}"
+            mean = line.mean(measure) - best.mean(measure)
+            difference = f"{mean:+.3f} ± {half_width(study, line, best):.3f}" if line is not best else ""
         rows.append(
             [
                 f"**{line.name}**" if line.ours else line.name,
-                f"{number(study.measure, line)} ± {half_width(study, line.scores):.3f}",
+                f"{figure(measure, line)} ± {half_width(study, line):.3f}",
                 ratio,
                 difference,
-                *(number(name, line) if name in line.scores else "" for name in others),
+                *(figure(name, line) if name in line.scores else "" for name in others),
                 line.chosen,
                 f"{line.seconds:.0f}",
                 " ".join(sorted(line.commits)),
             ]
         )
-    header = ["method", study.measure, "ratio", "difference", *others, "chosen", "seconds", "commit"]
-    n_episodes = len(lines[0].scores["task"])
-    about = f"{n_episodes} episodes of {part} tasks."
-    return f"## {study.title}, {cell}\n\n{about}\n\n{table(header, rows)}"
+    header = ["method", measure, "ratio", "difference", *others, "chosen", "seconds", "commit"]
+    about = f"{len(table.lines[0].scores['task'])} episodes of {table.part} tasks."
+    return f"## {study.title}, {table.cell}\n\n{about}\n\n{markdown(header, rows)}"
 
 
-def number(measure, line):
+def figure(measure, line):
     """A mean score in figures."""
     return f"{line.mean(measure):.{DIGITS[measure]}f}"
 
 
-def table(header, rows):
-    """Rows of a Markdown table."""
+def markdown(header, rows):
+    """Rows of a table."""
     rows = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+
+
+def put_short(readme, tables):
+    """The text of the README, with the short table in its place."""
+    before, rest = readme.split(BEGINS)
+    return f"{before}{BEGINS}\n{short(tables)}\n{ENDS}{rest.split(ENDS)[1]}"
