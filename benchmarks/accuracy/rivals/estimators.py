@@ -15,16 +15,14 @@ MOST_POOLED = 1000
 SHARPNESS = 5  # of scores that are around -1 and 1
 
 
-def pooled_rows(tasks, view, most=None):
-    """Rows of all tasks, their labels and the number of each one's task; of too many, some at random."""
-    if len(tasks) > MOST_TASKS:
-        tasks = [tasks[k] for k in np.random.RandomState(0).permutation(len(tasks))[:MOST_TASKS]]
+def pooled_rows(tasks, view, most=MOST_TASKS):
+    """Rows of all tasks, their labels and the number of each one's task; of too many, of some at random."""
+    if len(tasks) > most:
+        tasks = [tasks[k] for k in np.random.RandomState(0).permutation(len(tasks))[:most]]
     parts = [task.views[view] for task in tasks]
     X = sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
-    y = np.concatenate([task.y for task in tasks])
     group = np.repeat(np.arange(len(tasks)), [len(task.y) for task in tasks])
-    rows = np.random.RandomState(0).permutation(len(y))[:most] if most else slice(None)
-    return X[rows], y[rows], group[rows]
+    return X, np.concatenate([task.y for task in tasks]), group
 
 
 def standardised(tasks, view):
@@ -69,7 +67,9 @@ def both(pipeline, tasks, view, seed, weight, **params):
     It is fitted anew for each episode, from where the training rows alone led, and so with few of these.
     """
     pipeline = with_params(pipeline, seed, params)
-    rows, labels, _ = pooled_rows(tasks, view, MOST_POOLED)
+    rows, labels, _ = pooled_rows(tasks, view)
+    few = np.random.RandomState(0).permutation(len(labels))[:MOST_POOLED]
+    rows, labels = rows[few], labels[few]
     features, last = pipeline[:-1].fit(rows, labels), pipeline[-1]
     rows = features.transform(rows)
     start = last.fit(rows, labels)

@@ -16,7 +16,7 @@ QUANTILE = norm.ppf(0.95)
 class RandomEffects:
     """``y = X beta + Z b + e``, where each group has its own ``b`` of covariance ``psi``.
 
-    Variances are learned by expectation maximisation, with ``beta`` by generalised least squares at each step.
+    Variances are learned by expectation maximisation, ``beta`` by generalised least squares at each step.
     """
 
     def fit(self, X, Z, y, group, n_steps=400):

@@ -12,17 +12,17 @@ from sklearn.utils.extmath import softmax
 from benchmarks.accuracy.method import Answer
 from benchmarks.accuracy.rivals.estimators import chosen, standardised
 
-BATCH = 128
+WIDTH, BATCH, NOISE = 256, 128, 0.5
 
 
 class Network:
-    """Layers, the last row of each its biases, that are views of one vector."""
+    """A hidden layer and an output layer, the last row of each its biases, that are views of one vector."""
 
     def __init__(self, sizes, theta):
-        shapes = [(n_in + 1, n_out) for n_in, n_out in pairwise(sizes)]
-        parts = np.split(theta, np.cumsum([n * m for n, m in shapes])[:-1])
-        self.layers = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-        self.sizes, self.theta = sizes, theta
+        n_features, width, n_outputs = self.sizes = sizes
+        first, last = np.split(theta, [(n_features + 1) * width])
+        self.theta = theta
+        self.first, self.last = first.reshape(-1, width), last.reshape(-1, n_outputs)
 
     @classmethod
     def start(cls, sizes, rng):
@@ -31,33 +31,33 @@ class Network:
         return cls(sizes, (rng.uniform(-1, 1, len(n_in)) / np.sqrt(n_in)).astype("f4"))
 
     def copy(self, n_new=None):
-        """Another one, if so told with a last layer of ``n_new`` outputs that are zero."""
-        if n_new is None:
-            return Network(self.sizes, self.theta.copy())
-        kept, new = self.theta[: -self.layers[-1].size], np.zeros((self.sizes[-2] + 1) * n_new, "f4")
-        return Network([*self.sizes[:-1], n_new], np.concatenate([kept, new]))
+        """Another one, if so told with ``n_new`` outputs that start at zero."""
+        n_features, width, n_outputs = self.sizes
+        last = self.last if n_new is None else np.zeros((width + 1, n_new), "f4")
+        theta = np.concatenate([self.first.ravel(), last.ravel()])
+        return Network((n_features, width, n_new or n_outputs), theta)
 
-    def activations(self, X):
-        """Rows, what each hidden layer makes of them, and the outputs."""
-        passed = [X]
-        for layer in self.layers[:-1]:
-            passed.append(np.maximum(passed[-1] @ layer[:-1] + layer[-1], 0))
-        return [*passed, passed[-1] @ self.layers[-1][:-1] + self.layers[-1][-1]]
+    def hidden(self, X):
+        """Features of rows."""
+        return np.maximum(X @ self.first[:-1] + self.first[-1], 0)
+
+    def outputs(self, hidden):
+        """Values, or logits of classes."""
+        return hidden @ self.last[:-1] + self.last[-1]
 
     def descend(self, batches, lr, decay=0.0):
         """AdamW on pairs of rows and targets: a column for squared errors, or class numbers."""
         gradient = Network(self.sizes, np.empty_like(self.theta))
         mean, square = np.zeros_like(self.theta), np.zeros_like(self.theta)
         for t, (X, targets) in enumerate(batches, 1):
-            *passed, outputs = self.activations(X)
+            hidden = self.hidden(X)
+            outputs = self.outputs(hidden)
             if targets.ndim == 1:
                 outputs, targets = softmax(outputs), np.eye(outputs.shape[1], dtype="f4")[targets]
             error = (outputs - targets) / len(X)
-            for k in reversed(range(len(passed))):
-                gradient.layers[k][:-1] = passed[k].T @ error
-                gradient.layers[k][-1] = error.sum(axis=0)
-                if k:
-                    error = (error @ self.layers[k][:-1].T) * (passed[k] > 0)
+            gradient.last[:-1], gradient.last[-1] = hidden.T @ error, error.sum(axis=0)
+            error = (error @ self.last[:-1].T) * (hidden > 0)
+            gradient.first[:-1], gradient.first[-1] = X.T @ error, error.sum(axis=0)
             mean += 0.1 * (gradient.theta - mean)
             square += 0.001 * (gradient.theta**2 - square)
             self.theta *= 1 - lr * decay
@@ -65,24 +65,18 @@ class Network:
 
 
 class MLP(TransformerMixin, BaseEstimator):
-    """The network trained on pooled rows; ``transform`` gives the rows' last hidden layer.
+    """The network trained on pooled rows; ``transform`` gives its hidden features.
 
     Parameters
     ----------
     regression : bool
-    hidden_layer_sizes : tuple of int
     n_batches : int
-        Steps of ``BATCH`` rows each.
-    noise : float
-        Standard deviation of what is added to the rows at each step.
+        Steps of ``BATCH`` rows each, with noise of half a standard deviation.
     random_state : int
     """
 
-    def __init__(
-        self, regression=False, hidden_layer_sizes=(256,), n_batches=1000, noise=0.5, random_state=0
-    ):
-        self.regression, self.hidden_layer_sizes = regression, hidden_layer_sizes
-        self.n_batches, self.noise, self.random_state = n_batches, noise, random_state
+    def __init__(self, regression=False, n_batches=1000, random_state=0):
+        self.regression, self.n_batches, self.random_state = regression, n_batches, random_state
 
     def fit(self, X, y):
         """Train on pooled rows."""
@@ -90,7 +84,7 @@ class MLP(TransformerMixin, BaseEstimator):
         self.classes_ = None if self.regression else np.unique(y)
         self.level_, self.scale_ = (y.mean(), y.std()) if self.regression else (0.0, 1.0)
         n_outputs = 1 if self.regression else len(self.classes_)
-        self.network_ = Network.start([X.shape[1], *self.hidden_layer_sizes, n_outputs], rng)
+        self.network_ = Network.start((X.shape[1], WIDTH, n_outputs), rng)
         self.network_.descend(self._batches(X, self.encode(y, self.classes_), rng), lr=1e-3, decay=1e-2)
         return self
 
@@ -100,7 +94,7 @@ class MLP(TransformerMixin, BaseEstimator):
             if len(order) < BATCH:
                 order = np.concatenate([order, rng.permutation(len(X))])
             rows, order = order[:BATCH], order[BATCH:]
-            yield X[rows] + self.noise * rng.standard_normal((len(rows), X.shape[1]), "f4"), targets[rows]
+            yield X[rows] + NOISE * rng.standard_normal((len(rows), X.shape[1]), "f4"), targets[rows]
 
     def encode(self, y, classes):
         """Targets as ``descend`` takes them."""
@@ -110,7 +104,7 @@ class MLP(TransformerMixin, BaseEstimator):
 
     def transform(self, X):
         """Features of rows."""
-        return self.network_.activations(np.asarray(X, "f4"))[-2]
+        return self.network_.hidden(np.asarray(X, "f4"))
 
 
 def fine_tuned(tasks, view, seed, n_steps=0, lr=1e-3, per_task=False, **params):
@@ -125,7 +119,7 @@ def fine_tuned(tasks, view, seed, n_steps=0, lr=1e-3, per_task=False, **params):
         classes = np.unique(y) if per_task else learned.classes_
         network = learned.network_.copy(len(classes) if per_task else None)
         network.descend([(scale(X).astype("f4"), learned.encode(y, classes))] * n_steps, lr)
-        outputs = network.activations(scale(queries).astype("f4"))[-1].astype(float)
+        outputs = network.outputs(network.hidden(scale(queries).astype("f4"))).astype(float)
         if classes is None:
             return Answer(learned.level_ + learned.scale_ * outputs[:, 0])
         return chosen(softmax(outputs), classes)
