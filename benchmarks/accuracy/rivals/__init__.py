@@ -22,10 +22,12 @@ from benchmarks.accuracy.rivals.estimators import Prototypes, both, local, poole
 from benchmarks.accuracy.rivals.gaussian_process import learned_process
 from benchmarks.accuracy.rivals.gpboosting import gpboost
 from benchmarks.accuracy.rivals.known_forms import broken_line, damped_biases, fold_in
-from benchmarks.accuracy.rivals.mixed import boosting_and_effects, logistic_mixed, mixed
+from benchmarks.accuracy.rivals.mixed_models import boosting_and_effects, logistic_mixed, mixed
 from benchmarks.accuracy.rivals.mlp import MLP, fine_tuned
 
 __all__ = ["RIVALS"]
+
+OWN = {"per_task": True}  # where a label means something only inside a task
 
 
 def scaled(fit, *steps):
@@ -33,9 +35,14 @@ def scaled(fit, *steps):
     return partial(fit, make_pipeline(StandardScaler(), *steps))
 
 
+def prototypes_of(features, **label_space):
+    """Nearest prototypes of features that are learned from training tasks."""
+    return scaled(partial(local, **label_space), features, Prototypes())
+
+
 def of_length_one(estimator):
     """On support rows of length one."""
-    return partial(local, make_pipeline(Normalizer(), estimator), per_task=True)
+    return partial(local, make_pipeline(Normalizer(), estimator), **OWN)
 
 
 def grid(step, **params):
@@ -84,12 +91,7 @@ LINES = {
         ("local logistic regression", scaled(local, LOGISTIC), C, EVERY),
         ("local extra trees", scaled(local, TREES), {}, SEEDED),
         ("nearest prototypes", scaled(local, Prototypes()), DISTANCE, EVERY),
-        (
-            "prototypes of pooled discriminants",
-            scaled(local, DISCRIMINANTS, Prototypes()),
-            SHRINKAGE | DISTANCE,
-            EVERY,
-        ),
+        ("prototypes of pooled discriminants", prototypes_of(DISCRIMINANTS), SHRINKAGE | DISTANCE, EVERY),
         ("pooled logistic regression", scaled(pooled, LOGISTIC), C, EVERY),
         ("pooled forest", partial(pooled, RandomForestClassifier(50)), LEAF, SEEDED),
         ("pooled boosting", partial(pooled, BOOSTING), RATE, {}),
@@ -123,24 +125,9 @@ LINES = {
         ("local logistic regression", of_length_one(LOGISTIC), LARGE_C, FLAT),
         ("local ridge classifier", of_length_one(RidgeClassifier()), SMALL_ALPHA, FLAT),
         ("local nearest neighbours", of_length_one(KNeighborsClassifier(1)), {}, FLAT),
-        (
-            "prototypes of pooled discriminants",
-            scaled(partial(local, per_task=True), DISCRIMINANTS, Prototypes()),
-            SHRINKAGE,
-            DENSE,
-        ),
-        (
-            "prototypes of a pooled MLP's features",
-            scaled(partial(local, per_task=True), MLP(), Prototypes()),
-            FEATURES,
-            DENSE | SEEDED,
-        ),
-        (
-            "fine-tuned pooled MLP",
-            partial(fine_tuned, per_task=True),
-            {"n_steps": [20, 100]},
-            DENSE | SEEDED,
-        ),
+        ("prototypes of pooled discriminants", prototypes_of(DISCRIMINANTS, **OWN), SHRINKAGE, DENSE),
+        ("prototypes of a pooled MLP's features", prototypes_of(MLP(), **OWN), FEATURES, DENSE | SEEDED),
+        ("fine-tuned pooled MLP", partial(fine_tuned, **OWN), {"n_steps": [20, 100]}, DENSE | SEEDED),
     ],
 }
 

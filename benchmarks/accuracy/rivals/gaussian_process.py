@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 from sklearn.linear_model import Ridge
+from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.accuracy.rivals.estimators import standardised
-from benchmarks.accuracy.rivals.mixed import normal_answer
+from benchmarks.accuracy.rivals.mixed_models import normal_answer
 
 MOST_TASKS, MOST_ROWS = 120, 40
 
@@ -15,38 +16,25 @@ class LearnedProcess:
 
     Each feature has its own variance of slopes, point where these leave the level alone, and scale of the
     process. All are learned by the sum of the tasks' log marginal likelihoods.
-
-    Parameters
-    ----------
-    n_knots : int
-        Where the mean bends along each feature that is not binary.
-    n_steps : int
     """
 
-    def __init__(self, n_knots=0, n_steps=100):
-        self.n_knots, self.n_steps = n_knots, n_steps
+    def fit(self, tasks, n_knots=0, n_steps=100):
+        """Learn from pairs of rows and targets, both standardised.
 
-    def fit(self, tasks):
-        """Learn from pairs of rows and targets, both standardised."""
-        n, p = max(len(y) for _, y in tasks), tasks[0][0].shape[1]
-        X, y, real = np.zeros((len(tasks), n, p)), np.zeros((len(tasks), n)), np.zeros((len(tasks), n))
-        for k, (rows, targets) in enumerate(tasks):
-            X[k, : len(rows)], y[k, : len(rows)], real[k, : len(rows)] = rows, targets, 1
-        rows = X[real > 0]
-        at = np.linspace(0, 1, self.n_knots + 2)[1:-1]
-        self.knots = [
-            (j, knot)
-            for j in range(p)
-            if len(np.unique(rows[:, j])) > 2
-            for knot in np.unique(np.quantile(rows[:, j], at))
-        ]
-        X, y, real = map(torch.as_tensor, (X, y, real))
+        Along each feature that is not binary, the mean bends at ``n_knots`` quantiles.
+        """
+        X, y = (pad_sequence(list(map(torch.as_tensor, part)), True) for part in zip(*tasks, strict=True))
+        real = pad_sequence([torch.ones(len(y)).double() for _, y in tasks], True)
+        rows, p = np.concatenate([rows for rows, _ in tasks]), X.shape[-1]
+        columns = [j for j in range(p) if len(np.unique(rows[:, j])) > 2]
+        at = np.linspace(0, 1, n_knots + 2)[1:-1]
+        self.knots = [(j, knot) for j in columns for knot in np.unique(np.quantile(rows[:, j], at))]
         line = Ridge(1.0).fit(self._bent(X[real > 0]), y[real > 0])
         self.mean = torch.tensor([line.intercept_, *line.coef_], requires_grad=True)
         starts = [-1.0], [-1.0], [-1.0], [-3.0] * p, [-0.5 - np.log(p) / 2] * p, [0.0] * p
         self.kernel_params = [torch.tensor(s, dtype=torch.float64, requires_grad=True) for s in starts]
         params = [self.mean, *self.kernel_params]
-        optimizer = torch.optim.LBFGS(params, max_iter=self.n_steps, line_search_fn="strong_wolfe")
+        optimizer = torch.optim.LBFGS(params, max_iter=n_steps, line_search_fn="strong_wolfe")
 
         def loss():
             optimizer.zero_grad()
@@ -98,7 +86,7 @@ def learned_process(tasks, view, seed, n_knots=0):
     for k in rng.permutation(len(tasks))[:MOST_TASKS]:
         rows = rng.permutation(len(tasks[k].y))[:MOST_ROWS]
         drawn.append((scale(tasks[k].views[view][rows]), (tasks[k].y[rows] - level) / deviation))
-    learned = LearnedProcess(n_knots).fit(drawn)
+    learned = LearnedProcess().fit(drawn, n_knots)
 
     def model(X, y, queries):
         mean, variance = learned.predict(scale(X), (y - level) / deviation, scale(queries))

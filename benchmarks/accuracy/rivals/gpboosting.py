@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.accuracy.rivals.estimators import chosen, standardised
-from benchmarks.accuracy.rivals.mixed import design, normal_answer
+from benchmarks.accuracy.rivals.mixed_models import design, normal_answer
 
 
 def gpboost(tasks, view, seed, binary=False, slopes=True, **params):

@@ -65,15 +65,7 @@ class Network:
 
 
 class MLP(TransformerMixin, BaseEstimator):
-    """The network trained on pooled rows; ``transform`` gives its hidden features.
-
-    Parameters
-    ----------
-    regression : bool
-    n_batches : int
-        Steps of ``BATCH`` rows each, with noise of half a standard deviation.
-    random_state : int
-    """
+    """The network trained on batches of pooled rows, with noise; ``transform`` gives its hidden features."""
 
     def __init__(self, regression=False, n_batches=1000, random_state=0):
         self.regression, self.n_batches, self.random_state = regression, n_batches, random_state
@@ -89,12 +81,9 @@ class MLP(TransformerMixin, BaseEstimator):
         return self
 
     def _batches(self, X, targets, rng):
-        order = np.array([], int)
         for _ in range(self.n_batches):
-            if len(order) < BATCH:
-                order = np.concatenate([order, rng.permutation(len(X))])
-            rows, order = order[:BATCH], order[BATCH:]
-            yield X[rows] + NOISE * rng.standard_normal((len(rows), X.shape[1]), "f4"), targets[rows]
+            rows = rng.integers(len(X), size=BATCH)
+            yield X[rows] + NOISE * rng.standard_normal((BATCH, X.shape[1]), "f4"), targets[rows]
 
     def encode(self, y, classes):
         """Targets as ``descend`` takes them."""
