@@ -71,7 +71,7 @@ def develop(study, method, seed, record, n_folds=None, tell=print):
     cells = [cell for cell in study.cells if record.get("development", method.name, str(cell), seed) is None]
     if not cells:
         return
-    start = time.monotonic()
+    start = time.process_time()
     parts = parts_of(study, "development")[:n_folds]
     tried = candidates(method, parts[0].views)
     found = {}
@@ -80,7 +80,7 @@ def develop(study, method, seed, record, n_folds=None, tell=print):
             model_of = fit(method, part.train, view, seed, params)
             for cell in cells:
                 found.setdefault((cell, number), []).append(part.score(cell, model_of(cell), view))
-    seconds = time.monotonic() - start
+    seconds = time.process_time() - start
     for cell in cells:
         scores = [joined(found[cell, number]) for number in range(len(tried))]
         means = [SIGNS[study.measure] * one[study.measure].mean() for one in scores]
@@ -99,7 +99,7 @@ def finish(study, method, seed, record, tell=print):
     cells = [cell for cell in study.cells if record.get("final", method.name, str(cell), seed) is None]
     if not cells:
         return
-    start, found = time.monotonic(), {}
+    start, found = time.process_time(), {}
     for part in parts_of(study, "final"):
         tried = {told(*candidate): candidate for candidate in candidates(method, part.views)}
         fits = {}
@@ -109,7 +109,7 @@ def finish(study, method, seed, record, tell=print):
             if chosen not in fits:
                 fits[chosen] = fit(method, part.train, view, seed, params)
             found.setdefault(cell, []).append(part.score(cell, fits[chosen](cell), view))
-    seconds = time.monotonic() - start
+    seconds = time.process_time() - start
     for cell in cells:
         key = "final", method.name, str(cell), seed
         record.put(*key, scores=joined(found[cell]), chosen=None, seconds=round(seconds, 1))
