@@ -17,7 +17,7 @@ import skmeta
 
 # One inner step checks the interface as five do, in less time; SKMETA_CHECK_DEFAULTS=1 takes all.
 SHORT = {} if os.environ.get("SKMETA_CHECK_DEFAULTS") else {"inner_steps": 1}
-SETTINGS = {"TAMLClassifier": SHORT, "TAMLRegressor": SHORT, "TMAMLRegressor": SHORT}
+SETTINGS = dict.fromkeys(["TMAMLClassifier", "TAMLClassifier", "TMAMLRegressor", "TAMLRegressor"], SHORT)
 
 
 class Check(NamedTuple):

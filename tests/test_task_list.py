@@ -316,7 +316,7 @@ print(*peaks)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_memory_does_not_grow_with_the_tasks(tmp_path):
-    n_tasks, shape = 3000, (32, 512)
+    n_tasks, shape = 2000, (32, 512)
     rng = np.random.default_rng(0)
     for i in range(10):
         np.save(tmp_path / f"{i}.npy", rng.normal(size=shape).astype(np.float32))
