@@ -34,46 +34,29 @@ def ours(algorithm, tasks, view, seed, regression=False, per_task=False, **param
     return model
 
 
-SETTINGS = {
-    "regression": {"regression": True},
-    "shared": {},
-    "per_task": {"per_task": True},
+# For each kind of label: what calls it for, and what an estimator can be told of it.
+KINDS = {
+    "regression": ({"regression": True}, {}),
+    "shared": ({}, {"label_space": "shared"}),
+    "per_task": ({"per_task": True}, {"label_space": "per_task"}),
 }
-LABELS = {"regression": {}, "shared": {"label_space": "shared"}, "per_task": {"label_space": "per_task"}}
 
 
-def of_each_kind(name, algorithm, params=None, told=False, kinds=tuple(SETTINGS), **method):
+def of_each_kind(name, algorithm, params=None, told=False, kinds=tuple(KINDS), **method):
     """A method for each kind of label; one that is *told* knows ``n_shot`` and what labels mean."""
-    return [
-        Method(
-            name,
-            (kind,),
-            partial(ours, algorithm, **SETTINGS[kind], **(LABELS[kind] if told else {}), **(params or {})),
-            seeded=True,
-            ours=True,
-            per_shot=told,
-            **method,
-        )
-        for kind in kinds
-    ]
+    method |= {"seeded": True, "ours": True, "per_shot": told}
+    settings = {kind: KINDS[kind][0] | (KINDS[kind][1] if told else {}) | (params or {}) for kind in kinds}
+    return [Method(name, (kind,), partial(ours, algorithm, **settings[kind]), **method) for kind in kinds]
 
 
 # What the user guide says in general.
 GUIDE = {"average": [0.99], "augment": [None, GaussianNoise(0.5)], "adapt_steps": [None, 20]}
 ABLATED = {"studies": ("exam", "wisdm", "clinc")}
-CONV4 = {
-    "module": Conv4,
-    "n_way": 20,
-    "n_query": 3,
-    "inner_lr": 0.1,
-    "inner_steps": 1,
-    "average": 0.999,
-    "augment": Shifts(2),
-    "meta_gradient": "first_order",
-    "adapt_params": "head",
-    "meta_batch_size": 4,
-    "max_iter": 20_000,
-}
+# As in examples/omniglot.py.
+CONV4 = {"module": Conv4, "n_way": 20, "n_query": 3, "meta_batch_size": 4, "max_iter": 20_000}
+CONV4 |= {"meta_gradient": "first_order", "adapt_params": "head", "inner_lr": 0.1, "inner_steps": 1}
+CONV4 |= {"average": 0.999, "augment": Shifts(2)}
+IMAGES = {"kinds": ("per_task",), "studies": ("omniglot",), "views": ("images",)}
 
 OURS = [
     *of_each_kind("TMAML", "TMAML"),

@@ -3,7 +3,6 @@
 embedding  mean of 256 numbers for each token, learned elsewhere, of length 1: package ``wordllama``
 letters    TF-IDF of words and pairs of words, and of 2 to 4 letters inside a word, sparse; hashed, so
            that a term that only new intents have counts too
-words      TF-IDF of the words of training intents, sparse
 svd        ``letters``, reduced by a truncated SVD
 """
 
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer, TfidfVectorizer
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import Normalizer, normalize
 
@@ -41,7 +40,6 @@ letters = make_pipeline(
 count_terms = learned(
     "text",
     letters=letters,
-    words=TfidfVectorizer(sublinear_tf=True, dtype=np.float32),
     svd=make_pipeline(letters, TruncatedSVD(256, n_iter=2, random_state=0), Normalizer()),
 )
 

@@ -13,7 +13,6 @@ from sklearn.ensemble import (
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 
@@ -77,7 +76,7 @@ BOOSTED = {"num_boost_round": [150], "max_depth": [2, 4], "learning_rate": [0.05
 
 EVERY, SEEDED = {"views": "all"}, {"seeded": True}
 FLAT, DENSE = (
-    {"views": ("embedding", "letters", "words", "pixels")},
+    {"views": ("embedding", "letters", "pixels")},
     {"views": ("embedding", "svd", "pixels")},
 )
 TWO_CLASSES = {"studies": ("verbagg", "respiratory", "guimmun", "males")}
@@ -124,7 +123,6 @@ LINES = {
         ("cosine prototypes", of_length_one(Prototypes()), {}, FLAT),
         ("local logistic regression", of_length_one(LOGISTIC), LARGE_C, FLAT),
         ("local ridge classifier", of_length_one(RidgeClassifier()), SMALL_ALPHA, FLAT),
-        ("local nearest neighbours", of_length_one(KNeighborsClassifier(1)), {}, FLAT),
         ("prototypes of pooled discriminants", prototypes_of(DISCRIMINANTS, **OWN), SHRINKAGE, DENSE),
         ("prototypes of a pooled MLP's features", prototypes_of(MLP(), **OWN), FEATURES, DENSE | SEEDED),
         ("fine-tuned pooled MLP", partial(fine_tuned, **OWN), {"n_steps": [20, 100]}, DENSE | SEEDED),
