@@ -260,7 +260,7 @@ def fit_prior(features, y, weight, random=None, many=False):
     dict of str to Tensor
         ``mean``, ``log_precision`` and ``log_noise``, as ``GaussianHead`` has them.
     """
-    x, root = _with_constant(features.double()), weight.double().sqrt()[..., None]
+    x, root = _with_constant(features.detach().double()), weight.double().sqrt()[..., None]
     x, y, total = x * root, y.double() * root, weight.double().sum()
     # To one size, so that one start, one tolerance and, of many, one deviation serve all.
     size = (x.square().sum((0, 1)) / total).sqrt()
@@ -316,17 +316,17 @@ def _mixed_model(x, y, total, varies, relative, log_ridge):
         told = torch.linalg.solve_triangular(factor, z.mT @ both, upper=False).flatten(1, 2)
         gram = rows.mT @ rows - told.mT @ told
     # As little as keeps collinear features from failing; of the constant, never more.
-    ridge = torch.full_like(gram[:, 0, :q], 1e-9 * float(total))
+    penalty = torch.full_like(gram[:, 0, :q], 1e-9 * float(total))
     if log_ridge is not None:
-        ridge = torch.cat([ridge[:, :-1] + log_ridge.exp()[:, None], ridge[:, -1:]], -1)
-    of_mean = torch.linalg.cholesky(gram[:, :q, :q] + torch.diag_embed(ridge))
+        penalty = torch.cat([penalty[:, :-1] + log_ridge.exp()[:, None], penalty[:, -1:]], -1)
+    of_mean = torch.linalg.cholesky(gram[:, :q, :q] + torch.diag_embed(penalty))
     half = torch.linalg.solve_triangular(of_mean, gram[:, :q, q:], upper=False)
     mean = torch.linalg.solve_triangular(of_mean.mT, half, upper=True)[..., 0]
     n_free = (total - q).clamp_min(1) if log_ridge is None else total
     noise = ((gram[:, q, q] - half.square().sum((1, 2))) / n_free).clamp_min(LEAST_NOISE)
     value = n_free * noise.log() + _log_det(factor).sum(1) + _log_det(of_mean)
     if log_ridge is not None:
-        value = value - ridge.log().sum(-1)
+        value = value - penalty.log().sum(-1)
     return value.sum() / total, mean, noise
 
 
