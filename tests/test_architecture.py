@@ -24,7 +24,7 @@ FLOOR = {part: i for i, row in enumerate(FLOORS) for part in row}
 ROOMS = {
     "core": [
         {"augment", "inequality", "backbones"},
-        {"inner_loop", "heads", "losses"},
+        {"inner_loop", "heads", "posterior", "losses"},
         {"meta_models"},
     ],
     "tasks": [

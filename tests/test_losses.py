@@ -11,6 +11,7 @@ from skmeta.core.losses import (
     accuracy,
     cross_entropy,
     entropy,
+    negative_log_likelihood,
     squared_error,
     weighted_mean,
 )
@@ -21,6 +22,13 @@ LOGITS = torch.tensor([[1.0, 3.0], [5.0, 5.0]]).log()
 
 
 # ---- one task
+
+
+def test_negative_log_likelihood_is_of_a_gaussian():
+    mean, variance, y = torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 0.25]]), torch.tensor([[0.0, 5.0]])
+    expected = -torch.distributions.Normal(mean, variance.sqrt()).log_prob(y).mean()
+    padded = (torch.cat([part, torch.zeros(1, 2)]) for part in (mean, variance, y))
+    torch.testing.assert_close(negative_log_likelihood(*padded, torch.tensor([2.0, 0.0])), expected)
 
 
 def test_values_by_hand():

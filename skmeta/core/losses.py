@@ -3,6 +3,8 @@
 Leading axes, ``...`` in the shapes, are those of tasks, or none for a task alone.
 """
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -19,6 +21,12 @@ def cross_entropy(outputs, y, weight):
 def squared_error(outputs, y, weight):
     """Weighted mean squared error of a task: both of shape ``(..., n_rows, n_outputs)``."""
     return weighted_mean((outputs - y).square().mean(-1), weight)
+
+
+def negative_log_likelihood(mean, variance, y, weight):
+    """Weighted mean, over rows and outputs, of Gaussian surprise: ``(..., n_rows, n_outputs)`` each."""
+    surprise = ((y - mean).square() / variance + (2 * math.pi * variance).log()) / 2
+    return weighted_mean(surprise.mean(-1), weight)
 
 
 def accuracy(outputs, y, weight):

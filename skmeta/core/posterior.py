@@ -1,0 +1,334 @@
+"""The posterior head: a Gaussian prior over the last layer of a task, and what a support set makes of it.
+
+A row's features get a constant, the last, so that ``q = n_features + 1``. Over tasks, an output's weights are
+``N(mean, diag(exp(-log_precision)))``. A head maps a support set to a *layer*, a dict of tensors of the task:
+
+- ``weight`` ``(n_outputs, n_features)`` and ``bias`` ``(n_outputs,)``: the posterior mean, a linear layer;
+- where outputs have a variance, ``deviation`` ``(n_outputs, q)``, the prior's, and ``spread``
+  ``(n_outputs, q, r)``, the posterior's in units of it; in a regression also ``noise`` ``(n_outputs,)``.
+
+Rows of weight zero are padding. Leading axes of all tensors, ``...`` in the shapes, are those of tasks.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+# Least variance of the noise of targets that are of the order of one.
+LEAST_NOISE = 1e-10
+# Least curvature of a row's log likelihood: its inverse stays finite, and a step is too short, not too long.
+FLAT = 1e-4
+# Least and largest deviation over tasks of what features add, in units of the noise's. With more features
+# than rows the likelihood may want no noise at all; a variance of 10,000 times it still suits float32.
+NEGLIGIBLE, OVERWHELMING = 1e-4, 100.0
+
+
+def ridge(z, t):
+    """Posterior of ``u`` given ``t = z u + e``, where ``u`` and ``e`` are standard normal.
+
+    Parameters
+    ----------
+    z : Tensor of shape (..., n_rows, q)
+    t : Tensor of shape (..., n_rows, n_targets)
+
+    Returns
+    -------
+    mean : Tensor of shape (..., q, n_targets)
+    spread : Tensor of shape (..., q, r)
+        What ``variance_along`` takes; ``r = min(n_rows, q)``.
+    """
+    factor = _cholesky(z)
+    if _by_rows(z):
+        half = torch.linalg.solve_triangular(factor, z, upper=False)
+        seen = torch.linalg.solve_triangular(factor, t, upper=False)
+    else:
+        half = torch.linalg.solve_triangular(factor, _identity_like(factor), upper=False)
+        seen = half @ (z.mT @ t)
+    return half.mT @ seen, half.mT
+
+
+def variance_along(x, spread):
+    """Variance of ``x u``, shape ``(..., n_rows)``, for rows ``x`` of shape ``(..., n_rows, q)``."""
+    along = (x @ spread).square().sum(-1)
+    if spread.shape[-1] == spread.shape[-2]:
+        return along
+    # What fewer rows than features tell of x is taken from the prior's variance; rounding may take too much.
+    return (x.square().sum(-1) - along).clamp_min(0)
+
+
+def _cholesky(z):
+    """Factor of ``1 + z z'`` or of ``1 + z' z``, whichever is smaller; their determinants are the same.
+
+    No eigenvalue is below one, so that nothing needs to be added.
+    """
+    gram = z @ z.mT if _by_rows(z) else z.mT @ z
+    return torch.linalg.cholesky(gram + _identity_like(gram))
+
+
+def _by_rows(z):
+    return z.shape[-2] < z.shape[-1]
+
+
+def _identity_like(square):
+    return torch.eye(square.shape[-1], dtype=square.dtype, device=square.device)
+
+
+def predict(layer, features):
+    """Mean and variance of rows' outputs, both of shape ``(..., n_rows, n_outputs)``."""
+    mean = features @ layer["weight"].mT + layer["bias"][..., None, :]
+    x = _with_constant(features)[..., None, :, :] * layer["deviation"][..., None, :]
+    variance = variance_along(x, layer["spread"])
+    if "noise" in layer:
+        variance = variance + layer["noise"][..., None]
+    return mean, variance.mT
+
+
+def logits(layer, features):
+    """Logits of rows, ``(..., n_rows, n_way)``, whose softmax are the class probabilities."""
+    if "spread" in layer:
+        return moderated(*predict(layer, features))
+    return features @ layer["weight"].mT + layer["bias"][..., None, :]
+
+
+def moderated(mean, variance):
+    """Logits whose softmax is about the mean softmax of Gaussian ones: by probit (MacKay, 1992)."""
+    return mean * _shrinkage(variance)
+
+
+def _shrinkage(variance):
+    return (1 + math.pi / 8 * variance).rsqrt()
+
+
+def _with_constant(features):
+    return torch.cat([features, features.new_ones((*features.shape[:-1], 1))], -1)
+
+
+def _layer(weights, **others):
+    """A layer from posterior means of shape ``(..., n_outputs, q)``."""
+    return {"weight": weights[..., :-1], "bias": weights[..., -1]} | others
+
+
+class GaussianHead(nn.Module):
+    """Squared error: each output has its own prior and noise, and its posterior is exact."""
+
+    reads_support = True
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(n_outputs, n_features + 1))
+        self.log_precision = nn.Parameter(torch.zeros(n_outputs, n_features + 1))
+        self.log_noise = nn.Parameter(torch.zeros(n_outputs))
+
+    def forward(self, features, y, weight, n_way=None, class_mask=None):
+        """Layer for features ``(..., n_rows, n_features)`` and targets ``(..., n_rows, n_outputs)``."""
+        rows = _with_constant(features)
+        deviation = (-self.log_precision / 2).exp()
+        # The root of a weight alone: that of a product has no derivative where the weight is zero.
+        root = weight.sqrt()[..., None, :] * (-self.log_noise / 2).exp()[:, None]
+        t = (y - rows @ self.mean.mT).mT * root
+        u, spread = ridge(rows[..., None, :, :] * deviation[:, None] * root[..., None], t[..., None])
+        weights = self.mean + deviation * u[..., 0]
+        return _layer(
+            weights,
+            deviation=deviation.expand_as(weights),
+            spread=spread,
+            noise=self.log_noise.exp().expand(weights.shape[:-1]),
+        )
+
+
+class ClassHead(nn.Module):
+    """Base of the heads for classes: ``n_classes`` of a shared label space, or None for a task's own labels.
+
+    All classes have the same precisions. A task's own classes have the same prior, so that to relabel them
+    permutes the layer, to the bit; a mean that all had would shift all logits alike, so it is zero.
+    """
+
+    reads_support = True
+
+    def __init__(self, n_features, n_classes=None):
+        super().__init__()
+        self.log_precision = nn.Parameter(torch.zeros(n_features + 1))
+        self.mean = None if n_classes is None else nn.Parameter(torch.zeros(n_classes, n_features + 1))
+
+    def forward(self, features, y, weight, n_way, class_mask=None):
+        """Layer for features ``(..., n_rows, n_features)``, class numbers ``(..., n_rows)`` and weights.
+
+        ``class_mask`` ``(..., n_way)`` is False for classes that the task does not hold; None, it holds all.
+        """
+        if class_mask is None:
+            class_mask = torch.ones(n_way, dtype=torch.bool, device=y.device)
+        class_mask = class_mask.expand(*y.shape[:-1], n_way)
+        rows = _with_constant(features)
+        if self.mean is not None:
+            return self.adapt(rows, y, weight, class_mask, self.mean)
+        # Sums over classes, in another order, may differ in the last bit: the order must not be the labels'.
+        order = _first_rows(y, weight, n_way).argsort(dim=-1, stable=True)
+        rank = order.argsort(-1)
+        y, class_mask = rank.gather(-1, y), class_mask.gather(-1, order)
+        layer = self.adapt(rows, y, weight, class_mask, rows.new_zeros(n_way, rows.shape[-1]))
+        places = {name: rank.reshape(*rank.shape, *[1] * (p.ndim - rank.ndim)) for name, p in layer.items()}
+        return {name: p.take_along_dim(places[name], rank.ndim - 1) for name, p in layer.items()}
+
+
+class LeastSquaresHead(ClassHead):
+    """Ridge regression on one-hot labels around the prior mean; scale and biases of the logits are learned.
+
+    The noise is one: precisions are in units of it.
+    """
+
+    def __init__(self, n_features, n_classes=None):
+        super().__init__(n_features, n_classes)
+        self.log_scale = nn.Parameter(torch.tensor(1.0))
+        self.bias = None if n_classes is None else nn.Parameter(torch.zeros(n_classes))
+
+    def adapt(self, rows, y, weight, class_mask, mean):
+        deviation, root = (-self.log_precision / 2).exp(), weight.sqrt()[..., None]
+        target = nn.functional.one_hot(y, len(mean)).to(rows.dtype)
+        if self.mean is None:  # centred, as the prior is
+            share = 1 / class_mask.sum(-1).to(rows.dtype)
+            target = (target - share[..., None, None]) * class_mask[..., None, :]
+        u, _ = ridge(rows * deviation * root, (target - rows @ mean.mT) * root)
+        layer = _layer(self.log_scale.exp() * (mean + deviation * u.mT))
+        return layer if self.bias is None else layer | {"bias": layer["bias"] + self.bias}
+
+
+class SoftmaxHead(ClassHead):
+    """A Gaussian approximation of the posterior of softmax regression, by a fixed number of Newton steps.
+
+    Each step is a ridge regression for each class. It takes residuals and curvatures as expected under the
+    approximation so far (Opper & Archambeau, 2009), where Laplace's are at the mode: random intercepts of
+    deviation 3, 3 rows, log loss .430 (exact .429, Laplace .440), calibration slope .98 (Laplace 1.21).
+    The curvature of a class is its probability ``p``, which bounds the Hessian ``diag(p) - p p'``: with
+    ``p (1 - p)`` two classes that step at once go up to twice as far as they should.
+    """
+
+    def __init__(self, n_features, n_classes=None, n_steps=4):
+        super().__init__(n_features, n_classes)
+        self.n_steps = n_steps
+
+    def adapt(self, rows, y, weight, class_mask, mean):
+        n_way = class_mask.sum(-1).to(rows.dtype)[..., None, None]
+        # A logit counts against the mean of the others, and their variances add: of two, twice one's.
+        against = n_way / (n_way - 1).clamp_min(1)
+        target = nn.functional.one_hot(y, len(mean)).mT.to(rows.dtype)
+        deviation = (-self.log_precision / 2).exp()
+        x, before = (rows * deviation)[..., None, :, :], (rows @ mean.mT).mT
+        f, spread = before, x.new_zeros(x.shape[-1], 0)
+        for _ in range(self.n_steps):
+            shrinkage = _shrinkage(against * variance_along(x, spread))
+            p = (f * shrinkage).masked_fill(~class_mask[..., None], -math.inf).softmax(-2)
+            curvature = (p * shrinkage).clamp_min(FLAT)
+            root = (weight.sqrt()[..., None, :] * curvature.sqrt())[..., None]
+            t = f - before + (target - p) / curvature
+            u, spread = ridge(x * root, t[..., None] * root)
+            f = before + (x @ u)[..., 0]
+        weights = mean + deviation * u[..., 0]
+        return _layer(weights, deviation=(deviation * against.sqrt()).expand_as(weights), spread=spread)
+
+
+def _first_rows(y, weight, n_way):
+    """Number of the first row of each class, ``(..., n_way)``; that of all rows where it has none."""
+    n_rows = y.shape[-1]
+    member = nn.functional.one_hot(y, n_way).bool() & (weight > 0)[..., None]
+    number = torch.arange(n_rows, device=y.device)[:, None]
+    return torch.where(member, number, n_rows).amin(-2)
+
+
+def fit_prior(features, y, weight, random=None, many=False):
+    """Prior of a ``GaussianHead`` from training tasks: the linear mixed model, by restricted likelihood.
+
+    For each output, means and noise are in closed form given the deviations over tasks, as multiples of the
+    noise's; these are found by L-BFGS, in double precision. (EM creeps towards a variance of zero, as do
+    logarithms; for a deviation, zero is an ordinary minimum.) A full covariance, tried on eight grouped sets,
+    gained 4 % on one, growth curves, and between -1 and 1 % on the others.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_tasks, n_rows, n_features)
+    y : Tensor of shape (n_tasks, n_rows, n_outputs)
+    weight : Tensor of shape (n_tasks, n_rows)
+        Zero for padding; a row of weight two is two rows.
+    random : Tensor of bool of shape (n_features,) or None
+        Features whose weights vary over tasks; None, all may. The constant's does.
+    many : bool, default=False
+        Whether features are many, compared with rows: then their means have a prior too, of zero and a
+        learned variance, and their deviations are one number, all in units of the features' sizes.
+
+    Returns
+    -------
+    dict of str to Tensor
+        ``mean``, ``log_precision`` and ``log_noise``, as ``GaussianHead`` has them.
+    """
+    x, root = _with_constant(features.detach().double()), weight.double().sqrt()[..., None]
+    x, y, total = x * root, y.double() * root, weight.double().sum()
+    # To one size, so that one start, one tolerance and, of many, one deviation serve all.
+    size = (x.square().sum((0, 1)) / total).sqrt()
+    size = torch.where(size > 0, size, 1.0)
+    x = x / size
+    varies = torch.ones_like(size, dtype=torch.bool)
+    if random is not None:
+        varies[:-1] = random
+    number = torch.arange(int(varies.sum()), device=x.device)
+    if many:
+        number = (number == number[-1]).long()
+    deviations = x.new_ones((y.shape[-1], int(number[-1]) + 1), requires_grad=True)
+    log_ridge = x.new_zeros(y.shape[-1], requires_grad=True) if many else None
+
+    def multiples():  # of the noise's deviation: about as many as given, all together at most OVERWHELMING
+        return OVERWHELMING * (deviations[:, number] / OVERWHELMING).tanh() / len(number) ** 0.5
+
+    def criterion():
+        optimizer.zero_grad()
+        value = _mixed_model(x, y, total, varies, multiples(), log_ridge)[0]
+        value.backward()
+        return value
+
+    optimizer = torch.optim.LBFGS(
+        [deviations, log_ridge] if many else [deviations],
+        max_iter=500,
+        tolerance_grad=1e-9,
+        tolerance_change=1e-14,
+        line_search_fn="strong_wolfe",
+    )
+    with torch.enable_grad():
+        optimizer.step(criterion)
+    with torch.no_grad():
+        _, mean, noise = _mixed_model(x, y, total, varies, multiples(), log_ridge)
+        deviation = torch.full_like(mean, NEGLIGIBLE)
+        deviation[:, varies] = multiples().abs().clamp_min(NEGLIGIBLE)
+        log_precision = -2 * (deviation * noise.sqrt()[:, None] / size).log()
+        return {"mean": mean / size, "log_precision": log_precision, "log_noise": noise.log()}
+
+
+def _mixed_model(x, y, total, varies, relative, log_ridge):
+    """-2 log likelihoods of a row, summed over outputs; means ``(n_outputs, q)`` and noise variances."""
+    q, n_outputs = x.shape[-1], y.shape[-1]
+    z = x[..., varies] * relative[:, None, None]  # axes: outputs, tasks, rows, features
+    both = torch.cat([x.expand(n_outputs, *x.shape), y.movedim(-1, 0)[..., None]], -1)
+    factor = _cholesky(z)
+    # The Gram matrix of all rows, weighted by the inverse of their covariance in each task.
+    if _by_rows(z):
+        white = torch.linalg.solve_triangular(factor, both, upper=False).flatten(1, 2)
+        gram = white.mT @ white
+    else:
+        rows = both.flatten(1, 2)
+        told = torch.linalg.solve_triangular(factor, z.mT @ both, upper=False).flatten(1, 2)
+        gram = rows.mT @ rows - told.mT @ told
+    # As little as keeps collinear features from failing; of the constant, never more.
+    penalty = torch.full_like(gram[:, 0, :q], 1e-9 * float(total))
+    if log_ridge is not None:
+        penalty = torch.cat([penalty[:, :-1] + log_ridge.exp()[:, None], penalty[:, -1:]], -1)
+    of_mean = torch.linalg.cholesky(gram[:, :q, :q] + torch.diag_embed(penalty))
+    half = torch.linalg.solve_triangular(of_mean, gram[:, :q, q:], upper=False)
+    mean = torch.linalg.solve_triangular(of_mean.mT, half, upper=True)[..., 0]
+    n_free = (total - q).clamp_min(1) if log_ridge is None else total
+    noise = ((gram[:, q, q] - half.square().sum((1, 2))) / n_free).clamp_min(LEAST_NOISE)
+    value = n_free * noise.log() + _log_det(factor).sum(1) + _log_det(of_mean)
+    if log_ridge is not None:
+        value = value - penalty.log().sum(-1)
+    return value.sum() / total, mean, noise
+
+
+def _log_det(factor):
+    return 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
