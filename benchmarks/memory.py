@@ -48,14 +48,15 @@ def resident():
 
 
 class Sampler:
-    """Notes the resident memory about ``N_SAMPLES`` times in ``amount`` calls."""
+    """Notes the resident memory about ``N_SAMPLES`` times in the first ``amount`` calls."""
 
     def __init__(self, amount):
-        self.every, self.n_calls, self.megabytes = max(1, amount // N_SAMPLES), 0, []
+        self.amount, self.every = amount, max(1, amount // N_SAMPLES)
+        self.n_calls, self.megabytes = 0, []
 
     def __call__(self):
         self.n_calls += 1
-        if self.n_calls % self.every == 0:
+        if self.n_calls % self.every == 0 and self.n_calls <= self.amount:
             self.megabytes.append(resident())
 
 
@@ -95,7 +96,10 @@ def load(i):
 
 
 def of_lazy_tasks(n):
-    """Of a ``fit`` on tasks that are loaded as they are used; it looks at every one once, to check it."""
+    """Of a ``fit`` that looks at every one of many tasks, to check it, before it loads those that it uses.
+
+    Its tables of row numbers, which come later, take about 90 bytes a row.
+    """
     sample = Sampler(n)
 
     def load_and_sample(i):

@@ -1,7 +1,6 @@
 """Peak memory of outer steps where tasks run one after another, each contestant in a process of its own."""
 
 import json
-import resource
 import sys
 from dataclasses import replace
 
@@ -9,6 +8,7 @@ import torch
 
 from benchmarks.cases import STRIDED
 from benchmarks.contestants import task_by_task, tutorial_loop
+from benchmarks.memory import STATUS
 from benchmarks.outer_step import outer_step
 from benchmarks.subprocesses import read
 
@@ -21,7 +21,9 @@ N_STEPS = 2
 
 
 def measure(n_tasks=STRIDED.n_tasks):
-    """Megabytes of each case and contestant: at the peak, and of these before the first step."""
+    """Megabytes of each case and contestant, at the peak and before the first step; None off Linux."""
+    if not STATUS.exists():
+        return None
     return {name: {who: read(PROGRAM, name, who, n_tasks) for who in CONTESTANTS} for name in CASES}
 
 
@@ -36,8 +38,8 @@ def main():
 
 
 def peak():
-    """Megabytes that this process had in memory at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Megabytes that this process had in memory at most; getrusage counts the process that started it too."""
+    return int(STATUS.read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
 def of_fit(case):
