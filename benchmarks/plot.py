@@ -1,6 +1,7 @@
 """The figure: speed, growth and memory."""
 
 from statistics import median
+from textwrap import fill
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def draw_speed(panel, cases):
         ]
         bars = panel.bar(np.arange(len(cases)) + i * width, gain, width, label=name)
         panel.bar_label(bars, fmt="%.1f", fontsize="x-small")
-    titles = [case["title"].replace(", ", "\n") for case in cases.values()]
+    titles = [fill(case["title"].replace(", ", ",\n"), 13) for case in cases.values()]
     panel.set_xticks(np.arange(len(cases)) + 0.4 - width / 2, titles, fontsize="x-small")
     panel.axhline(1, color="black", linewidth=0.8)
     panel.set_title("An outer step: times faster than the tutorial loop")
