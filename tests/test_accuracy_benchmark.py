@@ -217,9 +217,9 @@ def test_a_record_keeps_scores_to_the_fourth_digit_and_who_made_them(tmp_path):
     assert entry["scores"]["task"].tolist() == [3, 12000]
     assert re.fullmatch(r"[0-9a-f]{8}\+?|unknown", entry["commit"])
     assert {"torch", "scikit-learn"} <= set(entry["versions"])
-    kept.forget(["TMAML"])
+    assert kept.forget(["TMAML"]) == 0
     assert len(Record("lines", tmp_path).entries) == 1
-    kept.forget(["ridge"])
+    assert kept.forget(["TMAML", "ri*"]) == 1
     assert not Record("lines", tmp_path).entries
 
 
@@ -267,7 +267,12 @@ def test_the_command_runs_what_is_lacking_and_writes_the_page(tmp_path, monkeypa
     assert not (tmp_path / "LEDGER.md").exists()
     __main__.main(["lines", "--final", "a test", *where])
     assert "a test" in (tmp_path / "LEDGER.md").read_text()
-    assert "final tasks" in (tmp_path / "page.md").read_text()
+    text = (tmp_path / "page.md").read_text()
+    assert "episodes of final tasks" in text and "episodes of development tasks" in text
+    with pytest.raises(SystemExit, match="no method like TMAML"):
+        __main__.main(["--forget", "TMAML", *where])
+    __main__.main(["--forget", "rid*", "--report", *where])
+    assert not Record("lines", tmp_path).entries and Record("blobs", tmp_path).entries
 
 
 def test_a_study_without_its_data_is_left_out_and_said(monkeypatch, capsys):
@@ -276,10 +281,26 @@ def test_a_study_without_its_data_is_left_out_and_said(monkeypatch, capsys):
     assert capsys.readouterr().out == "lines is left out: there is no a file\n"
 
 
-def test_an_unknown_study_is_an_error(capsys):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no_such"], "no study is called no_such"),
+        (["--quick", "--final", "why"], "--final opens final tasks, which --quick and --report do not"),
+        (["--report", "--final", "why"], "--final opens final tasks, which --quick and --report do not"),
+    ],
+)
+def test_a_wrong_call_is_an_error(arguments, message, capsys):
     with pytest.raises(SystemExit):
-        __main__.parse(["no_such"])
-    assert "no study is called no_such" in capsys.readouterr().err
+        __main__.parse(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_a_score_that_is_not_finite_is_an_error(tmp_path):
+    def broken(tasks, view, seed):
+        return lambda X, y, queries: Answer(np.full(len(queries), np.nan))
+
+    with pytest.raises(FloatingPointError, match="3 rows, view 'rows': a score is not finite"):
+        develop(STUDY, Method("broken", ("regression",), broken), tmp_path)
 
 
 def test_every_study_has_data_rivals_and_ours():

@@ -11,7 +11,7 @@ from joblib import Parallel, delayed, parallel_config
 
 from benchmarks.accuracy.data import missing
 from benchmarks.accuracy.ours import LONG, OURS
-from benchmarks.accuracy.record import FOLDER, Record, note_opening
+from benchmarks.accuracy.record import FOLDER, Record, commit, note_opening
 from benchmarks.accuracy.report import N_SEEDS, page, put_short, tables_of
 from benchmarks.accuracy.rivals import RIVALS
 from benchmarks.accuracy.run import develop, finish
@@ -31,12 +31,14 @@ def main(arguments=None):
         named = [study.quick() for study in named if args.names or study.data in QUICK_STUDIES]
     with tempfile.TemporaryDirectory() as empty:
         folder = Path(empty) if args.quick else args.record
+        if args.forget and not sum(Record(study.data, folder).forget(args.forget) for study in named):
+            raise SystemExit(f"--forget: the record has no method like {' or '.join(args.forget)}")
         if args.final:
             note_opening(args.final, folder)
         if not args.report:
             with parallel_config("loky", inner_max_num_threads=1):
                 Parallel(args.jobs, batch_size=1)(delayed(run)(study, args, folder) for study in named)
-        shown = named if args.quick else studies
+        shown = named if args.quick else STUDIES
         tables = tables_of(shown, [Record(study.data, folder) for study in shown], METHODS)
         if args.quick:
             print(page(tables))
@@ -50,9 +52,8 @@ def run(study, args, folder):
     """All that the record of a study lacks."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # of rivals, above all: that few steps have not converged
+    commit()  # of the code that is loaded now
     record = Record(study.data, folder)
-    if args.forget:
-        record.forget(args.forget)
     for method in METHODS:
         named = any(fnmatchcase(method.name, pattern) for pattern in args.methods)
         if not method.suits(study) or not named or (method in LONG and not args.long):
@@ -80,12 +81,14 @@ def parse(arguments):
     parser.add_argument("--long", action="store_true", help="more seeds and rows")
     parser.add_argument("--final", metavar="WHY", help="open the final tasks, for this reason")
     parser.add_argument("--methods", nargs="+", default=["*"], help="only these, such as TMAML or 'local *'")
-    parser.add_argument("--forget", nargs="+", default=[], help="methods to run again, such as TMAML")
+    parser.add_argument("--forget", nargs="+", default=[], help="methods to run again, such as 'T*MAML*'")
     parser.add_argument("--jobs", type=int, default=2, help="studies at a time")
     parser.add_argument("--report", action="store_true", help="write the page of the record, run nothing")
     parser.add_argument("--record", type=Path, default=FOLDER, help="folder of the record")
     parser.add_argument("--out", type=Path, default=PAGE, help="page to write")
     args = parser.parse_args(arguments)
+    if args.final and (args.quick or args.report):
+        parser.error("--final opens final tasks, which --quick and --report do not")
     if unknown := set(args.names) - set(names):
         parser.error(f"no study is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     return args

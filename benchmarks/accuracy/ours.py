@@ -73,13 +73,5 @@ LONG = [
     *of_each_kind("TMAML, head only", "TMAML", {"adapt_params": "head"}, **ABLATED),
     *of_each_kind("TMAML, no learned step sizes", "TMAML", {"learn_inner_lr": False}, **ABLATED),
     *of_each_kind("TMAML, Theil", "TMAML", {"task_regularizer": "theil"}, **ABLATED),
-    *of_each_kind(
-        "TMAML, Conv4",
-        "TMAML",
-        CONV4,
-        told=True,
-        kinds=("per_task",),
-        studies=("omniglot",),
-        views=("images",),
-    ),
+    *of_each_kind("TMAML, Conv4", "TMAML", CONV4, told=True, **IMAGES),
 ]

@@ -5,6 +5,8 @@ import lzma
 import os
 import subprocess
 from datetime import date
+from fnmatch import fnmatchcase
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -49,10 +51,14 @@ class Record:
         self.entries[key] = {"scores": whole, **told, **made_by}
         self._write()
 
-    def forget(self, names):
-        """Drop the entries of these methods."""
-        self.entries = {key: entry for key, entry in self.entries.items() if key[1] not in names}
-        self._write()
+    def forget(self, patterns):
+        """Drop the entries of methods whose names are like one of the patterns; how many these were."""
+        dropped = [key for key in self.entries if any(fnmatchcase(key[1], like) for like in patterns)]
+        for key in dropped:
+            del self.entries[key]
+        if dropped:
+            self._write()
+        return len(dropped)
 
     def _write(self):
         rows = [{"key": key, **entry} for key, entry in sorted(self.entries.items())]
@@ -74,8 +80,9 @@ def note_opening(why, folder=FOLDER):
         lines.write(f"- {date.today()}, {commit()}: {why}\n")
 
 
+@cache
 def commit():
-    """That of the working tree, with a ``+`` if files differ from it."""
+    """That of the working tree as a run begins, with a ``+`` if files differ from it."""
     git = ["git", "-C", str(Path(__file__).parent)]
     name = subprocess.run(
         [*git, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=False

@@ -34,7 +34,8 @@ INTRO = """\
 parameter: that is TMAML and TAML here, with no more than a `random_state`. Rows that are *told* also get the
 number of support rows and what labels mean. A rival is tuned, for each number of support rows, by
 cross-validation over the same development tasks, on every view of the data that it suits. All methods answer
-the same episodes, each from the support set and the training tasks alone.
+the same episodes, each from the support set and the training tasks alone. To be quick, pooled rivals learn
+from 500 tasks at most, and those that are fitted anew for each episode from 1,000 pooled rows.
 
 - *ratio*: mean error (or log loss; of accuracies, the share of wrong answers) relative to that of the best
   rival; below 1, skmeta is better.
@@ -42,11 +43,12 @@ the same episodes, each from the support set and the training tasks alone.
   *difference*: paired, to the best rival.
 - *coverage*, *width*: of 90 % intervals, where a method gives them."""
 DEVELOPMENT = """\
-**These are development tasks, by cross-validation: what a method was chosen by, and what one may look at
-while developing. The best rival is the one that scores best on them, so it is a little flattered.**"""
+Tables of *development tasks* are by cross-validation: what a method was chosen by, and what one may look at
+while developing. The best rival is the one that scores best on them, so it is a little flattered."""
 FINAL = """\
-**These are final tasks.** The best rival is the one that development tasks choose; in brackets, the one that
-final tasks would have chosen. What opened them, and when, stands in `benchmarks/record/LEDGER.md`."""
+In tables of *final tasks* the best rival is the one that development tasks choose; in brackets, ratios to
+the one that final tasks would have chosen. What opened them stands in `benchmarks/record/LEDGER.md`. Of
+fewer than 60 tasks all are final in turn, by cross-validation, those among them that settings were chosen by."""
 
 
 @dataclass
@@ -93,8 +95,9 @@ def tables_of(studies, records, methods):
     """A ``Table`` for each cell that the records know; of final tasks, where these have been opened."""
     tables = []
     for study, record in zip(studies, records, strict=True):
-        part = "final" if any(key[0] == "final" for key in record.entries) else "development"
         for cell in study.cells:
+            tried = [key[1:] for key in record.entries if key[0] == "development" and key[2] == str(cell)]
+            part = "final" if all(("final", *key) in record.entries for key in tried) else "development"
             lines = _lines(study, cell, record, methods, part)
             rivals = {line.name: line for line in lines if not line.ours}
             ranked = [line.name for line in _lines(study, cell, record, methods, "development")]
@@ -131,14 +134,22 @@ def half_width(study, line, other=None):
 
 def page(tables):
     """All that there is to see."""
-    told = FINAL if any(table.part == "final" for table in tables) else DEVELOPMENT
-    parts = [INTRO, told, "## In short", short(tables), "## Ratios of each table", ratios(tables)]
+    parts = [
+        INTRO,
+        DEVELOPMENT,
+        FINAL,
+        "## In short",
+        short(tables),
+        "## Ratios of each table",
+        ratios(tables),
+    ]
     return "\n\n".join([*parts, *map(section, tables)]) + "\n"
 
 
 def short(tables):
-    """For each kind of data, geometric means of the ratios, and the worst."""
-    rows = []
+    """For each kind of data, the geometric mean of the ratios and the worst; of final tasks if there are any."""
+    finished = [table for table in tables if table.part == "final"]
+    tables, rows = finished or tables, []
     for words, names in FAMILIES.items():
         kept = [table for table in tables if table.rival and (names is None or table.study.data in names)]
         row = [words, len(kept)]
@@ -173,7 +184,7 @@ def ratios(tables):
 
 def section(table):
     """The table of a cell."""
-    study, measure, best = table.study, table.study.measure, table.best
+    study, measure, best = table.study, table.study.measure, table.rival
     others = [n for n in DIGITS if n != measure and any(n in line.scores for line in table.lines)]
     rows = []
     for line in table.lines:

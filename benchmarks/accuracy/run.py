@@ -31,7 +31,10 @@ class Part:
         self.train, self.tasks = prepared
         self.episodes = {cell: draw(study, cell, self.tasks) for cell in study.cells}
         self.y = np.concatenate([task.y for task in self.tasks])
-        self.class_of_row = np.repeat(held, [len(task.y) for task in self.tasks])
+        # Rotations of a character are not independent of it.
+        families = [task.about.get("family", task.name) for task in tasks]
+        first = [families.index(families[i]) for i in held]
+        self.class_of_row = np.repeat(first, [len(task.y) for task in self.tasks])
         self.rows = {}
 
     @property
@@ -59,6 +62,8 @@ class Part:
             for row, weights in enumerate((None, right)):
                 counts[row] += np.bincount(self.class_of_row[query], weights, counts.shape[1])
         scores = {name: np.array([one[name] for one in found]) for name in found[0]}
+        if not all(np.isfinite(values).all() for values in scores.values()):
+            raise FloatingPointError(f"{cell}, view {view!r}: a score is not finite.")
         scores["task"] = self.held[[episode.task for episode in self.episodes[cell]]]
         if self.kind == "per_task":
             asked = np.flatnonzero(counts[0])

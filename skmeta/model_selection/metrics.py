@@ -4,18 +4,19 @@ import inspect
 
 import numpy as np
 from sklearn import config_context
-from sklearn.metrics import get_scorer
+from sklearn.metrics import brier_score_loss, get_scorer
 
 from skmeta.estimators.answers import ClassAnswers
 
 # Scores of the probabilities of all classes that a model knows, of which a query set need not have each.
 OF_ALL_CLASSES = (
     "neg_log_loss",
-    "neg_brier_score",
     "d2_log_loss_score",
     "d2_brier_score",
     "top_k_accuracy",
 )
+if "labels" in inspect.signature(brier_score_loss).parameters:  # of two classes alone before scikit-learn 1.7
+    OF_ALL_CLASSES += ("neg_brier_score",)
 # Scores of an order of rows for each class, which says nothing of a class that a query set has not.
 OF_CLASSES_ASKED_FOR = (
     "average_precision",
