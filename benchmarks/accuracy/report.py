@@ -48,7 +48,7 @@ while developing. The best rival is the one that scores best on them, so it is a
 FINAL = """\
 In tables of *final tasks* the best rival is the one that development tasks choose; in brackets, ratios to
 the one that final tasks would have chosen. What opened them stands in `benchmarks/record/LEDGER.md`. Of
-fewer than 60 tasks all are final in turn, by cross-validation, those among them that settings were chosen by."""
+fewer than 60 tasks all are final in turn, by cross-validation; settings were chosen by some of them."""
 
 
 @dataclass
@@ -147,7 +147,7 @@ def page(tables):
 
 
 def short(tables):
-    """For each kind of data, the geometric mean of the ratios and the worst; of final tasks if there are any."""
+    """For each kind of data, the ratios' geometric mean and the worst; of final tasks if there are any."""
     finished = [table for table in tables if table.part == "final"]
     tables, rows = finished or tables, []
     for words, names in FAMILIES.items():
