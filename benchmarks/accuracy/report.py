@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.accuracy.data import SHOTS
 from benchmarks.accuracy.run import SIGNS
-from benchmarks.accuracy.studies import BINARY, Cell, Study
+from benchmarks.accuracy.studies import BINARY, STUDIES, Cell, Study
 from skmeta.model_selection.intervals import task_interval
 
 N_BOOTSTRAPS = 2000
@@ -80,6 +80,7 @@ class Table:
     lines: list
     rival: Line | None
     best: Line | None
+    lacking: list  # names of the rivals that are not there yet
 
     def line(self, name):
         """The line of a method, or None."""
@@ -102,8 +103,10 @@ def tables_of(studies, records, methods):
             rivals = {line.name: line for line in lines if not line.ours}
             ranked = [line.name for line in _lines(study, cell, record, methods, "development")]
             rival = next((rivals[name] for name in ranked if name in rivals), None)
+            lacking = [m.name for m in methods if m.suits(study) and not m.ours and m.name not in rivals]
             if lines:
-                tables.append(Table(study, cell, part, lines, rival, next(iter(rivals.values()), None)))
+                best = next(iter(rivals.values()), None)
+                tables.append(Table(study, cell, part, lines, rival, best, lacking))
     return tables
 
 
@@ -148,6 +151,7 @@ def page(tables):
 
 def short(tables):
     """For each kind of data, the ratios' geometric mean and the worst; of final tasks if there are any."""
+    tables = [table for table in tables if not table.lacking]
     finished = [table for table in tables if table.part == "final"]
     tables, rows = finished or tables, []
     for words, names in FAMILIES.items():
@@ -158,14 +162,19 @@ def short(tables):
             row.append(f"{np.exp(np.mean(np.log(found))):.2f} (worst {max(found):.2f})" if found else "")
         if kept:
             rows.append(row)
-    return markdown(["new tasks", "tables", *(f"{name}, ratio" for name in OURS)], rows)
+    told = f"Of {'final' if finished else 'development'} tasks."
+    if waiting := [
+        study.data for study in STUDIES if study.data not in {table.study.data for table in tables}
+    ]:
+        told += f" Not finished: {', '.join(waiting)}."
+    return markdown(["new tasks", "tables", *(f"{n}, ratio" for n in OURS)], rows) + f"\n\n{told}"
 
 
 def ratios(tables):
     """The rival of each table, and skmeta's ratios to it."""
     rows = []
     for table in tables:
-        if table.rival is None:
+        if table.rival is None or table.lacking:
             continue
         measure = table.study.measure
         row = [
@@ -207,6 +216,8 @@ def section(table):
         )
     header = ["method", measure, "ratio", "difference", *others, "chosen", "seconds", "commit"]
     about = f"{len(table.lines[0].scores['task'])} episodes of {table.part} tasks."
+    if table.lacking:
+        about += f" **Not finished**: {', '.join(table.lacking)}."
     return f"## {study.title}, {table.cell}\n\n{about}\n\n{markdown(header, rows)}"
 
 
