@@ -29,6 +29,7 @@ ROOMS = {
     ],
     "tasks": [
         {"limits", "task_list", "targets", "episodes"},
+        {"labels"},
         {"rows", "preparation", "batch", "split"},
         {"scored"},
     ],

@@ -1161,3 +1161,10 @@ def test_meta_gradients_and_regularizers_differ():
         for i, a in enumerate(group):
             assert all(differ(a, b) for b in group[:i])
     assert_same_params(fit(task_regularizer="theil", regularizer_weight=0), fit())
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_fit_learns_where_gradients_are_off(estimator):
+    expected = estimator(**QUICK).fit(TASKS).loss_curve_
+    with torch.no_grad():
+        assert estimator(**QUICK).fit(TASKS).loss_curve_ == expected

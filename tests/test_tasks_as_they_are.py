@@ -159,6 +159,11 @@ def test_no_rows_are_so_in_whatever_they_come_and_through_a_pipeline(make):
     adapted = adapt(pipe, make([]), make([]))
     start = adapt(pipe.set_params(tmamlclassifier__adapt_steps=0), X[:9], y[:9])
     np.testing.assert_allclose(adapted.predict_proba(X), start.predict_proba(X), rtol=1e-6)
+    drawn = {"n_shot": 0, "sampling": "natural", "n_episodes": 4, "metric": "neg_log_loss"}
+    scaled = [(pipe[0].transform(X), y) for X, y in ABC[6:]]
+    np.testing.assert_allclose(
+        evaluate(pipe, ABC[6:], **drawn).scores, evaluate(pipe[-1], scaled, **drawn).scores, rtol=1e-6
+    )
 
 
 def test_no_rows_of_a_label_space_of_its_own():

@@ -56,12 +56,8 @@ def adapt(model, X, y):
     if isinstance(model, MetaEstimator):
         return adapted.adapt(X, y)
     if isinstance(model, Pipeline):
-        # One step has no transformers before it, and transformers take no empty X.
-        rows = X
-        if len(model.steps) > 1:
-            rows = model[:-1].transform(X) if _num_samples(X) > 0 else []
         name, last = model.steps[-1]
-        adapted.steps = [*model.steps[:-1], (name, adapt(last, rows, y))]
+        adapted.steps = [*model.steps[:-1], (name, adapt(last, transformed(model, X), y))]
         return adapted
     if isinstance(model, FrozenEstimator):
         adapted.estimator = adapt(model.estimator, X, y)
@@ -72,6 +68,13 @@ def adapt(model, X, y):
         )
     adapted.best_estimator_ = adapt(model.best_estimator_, X, y)
     return adapted
+
+
+def transformed(pipeline, X):
+    """What the last step of a fitted pipeline gets of rows, which may be none."""
+    if len(pipeline.steps) == 1:  # an empty pipeline cannot transform
+        return X
+    return pipeline[:-1].transform(X) if _num_samples(X) > 0 else []  # transformers take no empty X
 
 
 def last_of(model):

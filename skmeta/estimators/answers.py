@@ -8,7 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from skmeta.estimators.adapted import last_of
+from skmeta.estimators.adapted import last_of, transformed
 from skmeta.estimators.base import MetaEstimator
 from skmeta.estimators.few_shot import FewShotEstimator
 
@@ -99,12 +99,8 @@ def _answers_of(model, episodes):
 
 
 def _transformed(pipeline, episode):
-    if len(pipeline.steps) == 1:  # an empty pipeline cannot transform
-        return episode
     try:
-        X_query = pipeline[:-1].transform(episode.X_query)
-        has_support = len(episode.y_support) > 0  # transformers take no empty rows
-        X_support = pipeline[:-1].transform(episode.X_support) if has_support else X_query[:0]
+        X_support, X_query = (transformed(pipeline, X) for X in (episode.X_support, episode.X_query))
     except ValueError as error:
         raise ValueError(f"{episode.name}: {error}") from error
     return episode._replace(X_support=X_support, X_query=X_query)

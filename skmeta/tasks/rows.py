@@ -1,6 +1,5 @@
 """From what users pass as tasks to checked rows: the boundary where bad input is named."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,10 +8,17 @@ from sklearn.base import is_regressor
 
 # Private by name; nothing public takes or counts rows of whatever container a task may hold.
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import _num_samples, validate_data
 
-from skmeta.tasks import limits
+from skmeta.tasks.labels import (
+    JoinedLabels,
+    check_labels,
+    check_none_missing,
+    check_values,
+    concatenate_labels,
+    is_missing,
+    number_labels,
+)
 from skmeta.tasks.task_list import TaskList
 
 # In place of labels where none are wanted; None and strings are what a user may pass by mistake.
@@ -71,18 +77,18 @@ def look_at_tasks(X, y=None, groups=None, *, regression):
 
     def read(part_X, part_y, where):
         _check_no_dict(part_X, where)
-        _check_none_missing(part_y, regression, where)
+        check_none_missing(part_y, regression, where)
         try:
             check_consistent_length(part_X, part_y)
             part_y = check_array(part_y, ensure_2d=False, dtype=None) if regression else column_or_1d(part_y)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{where}{error}") from error
-        (_check_values if regression else _check_labels)(part_y, where)
+        (check_values if regression else check_labels)(part_y, where)
         return part_y
 
     def read_task(task, name):
         parts = [read(*pair, f"{name}: ") for pair in zip(task[::2], task[1::2], strict=True)]
-        return _concatenate_labels(parts), len(parts[0])
+        return concatenate_labels(parts), len(parts[0])
 
     return X, _labels_of(X, read_task)
 
@@ -93,7 +99,7 @@ def _labels_of(X, read_task):
     ``read_task(task, name)`` returns a task's labels, its query set's last, and how many come before these.
     """
     names = task_names(X)
-    labels, lengths, cuts, sizes = _Joined(), [], [], set()
+    labels, lengths, cuts, sizes = JoinedLabels(), [], [], set()
     for name, task in zip(names, X, strict=True):
         sizes.add(len(task))
         check_lengths(sizes)
@@ -135,11 +141,11 @@ def number_groups(groups, n_rows):
         raise ValueError(
             f"groups must have the shape ({n_rows},), an id for each row; got {describe(groups)}."
         )
-    missing = [name for name in np.asarray(groups, dtype=object).tolist() if _is_missing(name)]
+    missing = [name for name in np.asarray(groups, dtype=object).tolist() if is_missing(name)]
     groups = np.asarray(groups)
     if missing:
         raise ValueError(f"groups must have an id for each row; got {missing[0]!r} for {len(missing)} rows.")
-    ids, task = _unique(groups, "groups must have ids")
+    ids, task = number_labels(groups, "groups must have ids")
     return ids.tolist(), task
 
 
@@ -171,8 +177,9 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
     if is_task_list(X) and len(X) > 0:
         raise ValueError(f"{where}X must be the rows of one task; got a list of {len(X)} tasks.")
     _check_no_dict(X, where)
-    if empty and not reset and isinstance(X, (list, np.ndarray)) and np.shape(X) == (0,):  # [] has no width
-        X = np.empty((0, *estimator.row_shape_))
+    has_no_width = X.shape == (0,) if isinstance(X, np.ndarray) else isinstance(X, list) and not X
+    if empty and not reset and has_no_width:
+        X = np.empty((0, *estimator.row_shape_), dtype=np.int8)  # beside other rows, it leaves theirs alone
     if y is None:
         raise ValueError(
             f"{where}{type(estimator).__name__} requires y to be passed, but the target y is None. "
@@ -184,7 +191,7 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
         raise ValueError(f"{where}y must have the shape (n_rows,) or (n_rows, n_outputs); got {y.shape}.")
     values = is_regressor(estimator)
     if y is not NO_LABELS:
-        _check_none_missing(y, values, where)
+        check_none_missing(y, values, where)
     if y is not NO_LABELS and empty and values and _num_samples(y) == 0:  # scikit-learn takes no such y
         rows = check_rows(estimator, X, reset=reset, where=where, empty=True)
         return rows, np.asarray(y, dtype=np.float64)
@@ -215,7 +222,7 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
             f"shape {estimator.row_shape_}."
         )
     if isinstance(checked, tuple):
-        (_check_values if values else _check_labels)(checked[1], where)
+        (check_values if values else check_labels)(checked[1], where)
     return checked
 
 
@@ -246,77 +253,6 @@ def _plain_rows(estimator, X, y, empty):
     if is_regressor(estimator):
         return (X, y) if y.dtype.kind in "biuf" and np.isfinite(y).all() else None
     return (X, y) if y.ndim == 1 and y.dtype.kind in "biuU" else None
-
-
-def _check_none_missing(y, values, where):
-    """Raise ValueError for None, NaN or NA among objects, which scikit-learn tells badly."""
-    if sparse.issparse(y):  # which scikit-learn refuses, or _check_values
-        return
-    try:
-        # Of a list of strings and NaN, numpy would make "nan".
-        y = np.asarray(y, dtype=object if isinstance(y, (list, tuple)) else None)
-    except ValueError:  # ragged lists, which scikit-learn names
-        return
-    if y.dtype == object and any(map(_is_missing, y.ravel())):
-        raise ValueError(f"{where}y contains NaN." if values else f"{where}y has missing labels.")
-
-
-def _check_values(y, where):
-    """Raise ValueError for targets of a regression that are no numbers."""
-    if sparse.issparse(y) or y.dtype.kind not in "biuf":
-        got = f"{type(y).__name__} of shape {y.shape} and dtype {y.dtype}"
-        raise ValueError(f"{where}y must be an array of numbers; got {got}.")
-    if not np.isfinite(y).all():
-        raise ValueError(f"{where}y contains NaN.")
-
-
-def _check_labels(y, where):
-    """Raise ValueError for labels that are no classes: missing, mixed or continuous."""
-    if y.dtype == object:
-        _unique(y, f"{where}y must have labels")
-    with warnings.catch_warnings():
-        # That many classes for so few rows are what few-shot tasks look like.
-        warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
-        try:
-            check_classification_targets(y)
-        except ValueError as error:
-            raise ValueError(f"{where}y: {error}") from error
-
-
-def _is_missing(value):
-    """Whether a label or an id is None, NaN or pandas' NA, which answers no comparison."""
-    try:
-        return value is None or bool(value != value)
-    except TypeError:
-        return True
-
-
-def _unique(values, what):
-    try:
-        return np.unique(values, return_inverse=True)
-    except TypeError as error:
-        kinds = sorted({type(value).__name__ for value in values.tolist()})
-        raise ValueError(f"{what} of one type, all strings or all numbers; got {kinds}.") from error
-
-
-class _Joined:
-    """Labels of tasks, joined a part at a time."""
-
-    def __init__(self):
-        self.blocks, self.waiting = [], []
-
-    def add(self, labels):
-        self.waiting.append(labels)
-        if len(self.waiting) == limits.JOINED_AT_ONCE:
-            self.blocks, self.waiting = [*self.blocks, _concatenate_labels(self.waiting)], []
-
-    def all(self):
-        labels = _concatenate_labels([*self.blocks, *self.waiting])
-        if len(labels) == 0:
-            raise ValueError(
-                "X is a list of tasks without rows; an episode needs a row for each of its sets."
-            )
-        return labels
 
 
 def _read_list(estimator, X, y, groups, reset):
@@ -358,7 +294,7 @@ def _read_task(estimator, task, name, reset, has_others):
     rows, labels = zip(*checked, strict=True)
     if len({y.shape[1:] for y in labels}) > 1:
         raise ValueError(f"{name} has y of the shapes {labels[0].shape} and {labels[1].shape}.")
-    return concatenate_rows(rows), _concatenate_labels(labels), len(labels[0])
+    return concatenate_rows(rows), concatenate_labels(labels), len(labels[0])
 
 
 class LoadedRows:
@@ -418,13 +354,6 @@ def concatenate_rows(parts):
     if any(sparse.issparse(part) for part in parts):
         return sparse.vstack(parts, format="csr")
     return np.concatenate(parts)
-
-
-def _concatenate_labels(ys):
-    kinds = {np.asarray(y).dtype.kind in "OUS" for y in ys}
-    if len(kinds) > 1:
-        unique_labels(*ys)  # scikit-learn's error for a mix of strings and numbers
-    return np.concatenate(ys)
 
 
 def describe(value):
