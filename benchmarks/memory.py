@@ -42,9 +42,12 @@ def main():
     print(json.dumps(WORK[name](amount)))
 
 
-def resident():
-    """Megabytes of this process that are in memory."""
-    return int(STATUS.read_text().split("VmRSS:")[1].split()[0]) / 1024
+def megabytes(field):
+    """Of this process, by Linux's record: "VmRSS", in memory now; "VmHWM", at most so far.
+
+    getrusage would count the process that started this one too.
+    """
+    return int(STATUS.read_text().split(f"{field}:")[1].split()[0]) / 1024
 
 
 class Sampler:
@@ -57,7 +60,7 @@ class Sampler:
     def __call__(self):
         self.n_calls += 1
         if self.n_calls % self.every == 0 and self.n_calls <= self.amount:
-            self.megabytes.append(resident())
+            self.megabytes.append(megabytes("VmRSS"))
 
 
 class AfterSteps(Callback):

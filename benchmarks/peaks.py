@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.cases import STRIDED
 from benchmarks.contestants import task_by_task, tutorial_loop
-from benchmarks.memory import STATUS
+from benchmarks.memory import STATUS, megabytes
 from benchmarks.outer_step import outer_step
 from benchmarks.subprocesses import read
 
@@ -32,14 +32,9 @@ def main():
     torch.set_num_threads(1)
     case, who = replace(CASES[sys.argv[1]], n_tasks=int(sys.argv[3])), sys.argv[2]
     steps = CONTESTANTS[who](case)
-    before = peak()
+    before = megabytes("VmHWM")
     steps()
-    print(json.dumps({"before": before, "peak": peak()}))
-
-
-def peak():
-    """Megabytes that this process had in memory at most; getrusage counts the process that started it too."""
-    return int(STATUS.read_text().split("VmHWM:")[1].split()[0]) / 1024
+    print(json.dumps({"before": before, "peak": megabytes("VmHWM")}))
 
 
 def of_fit(case):

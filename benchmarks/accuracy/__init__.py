@@ -1,7 +1,7 @@
 """Accuracy of skmeta by default on new tasks, beside what one would do otherwise, on the same rows.
 
     export SKMETA_DATA=...                           # the folder with the data sets
-    python -m benchmarks.accuracy                    # two hours on two cores; can be stopped, and goes on
+    python -m benchmarks.accuracy                    # an hour or two; can be stopped, and goes on
     python -m benchmarks.accuracy wisdm chicks       # some studies
     python -m benchmarks.accuracy --quick            # a part of a few, in minutes; writes nothing
     python -m benchmarks.accuracy --long             # more seeds, tuned rows, ablations, Conv4

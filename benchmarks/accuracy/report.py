@@ -71,7 +71,7 @@ class Line:
 class Table:
     """A cell of a study: its lines, the best first, of development or of final tasks.
 
-    ``rival`` is the line of the rival that development tasks choose, ``best`` that of the best rival here.
+    ``rival`` is the line of the rival that development tasks choose.
     """
 
     study: Study
@@ -79,8 +79,12 @@ class Table:
     part: str
     lines: list
     rival: Line | None
-    best: Line | None
     lacking: list  # names of the rivals that are not there yet
+
+    @property
+    def best(self):
+        """The line of the best rival here, or None."""
+        return next((line for line in self.lines if not line.ours), None)
 
     def line(self, name):
         """The line of a method, or None."""
@@ -97,16 +101,16 @@ def tables_of(studies, records, methods):
     tables = []
     for study, record in zip(studies, records, strict=True):
         for cell in study.cells:
+            developed = _lines(study, cell, record, methods, "development")
             tried = [key[1:] for key in record.entries if key[0] == "development" and key[2] == str(cell)]
-            part = "final" if all(("final", *key) in record.entries for key in tried) else "development"
-            lines = _lines(study, cell, record, methods, part)
+            opened = all(("final", *key) in record for key in tried)
+            lines = _lines(study, cell, record, methods, "final") if opened else developed
             rivals = {line.name: line for line in lines if not line.ours}
-            ranked = [line.name for line in _lines(study, cell, record, methods, "development")]
-            rival = next((rivals[name] for name in ranked if name in rivals), None)
+            rival = next((rivals[line.name] for line in developed if line.name in rivals), None)
             lacking = [m.name for m in methods if m.suits(study) and not m.ours and m.name not in rivals]
             if lines:
-                best = next(iter(rivals.values()), None)
-                tables.append(Table(study, cell, part, lines, rival, best, lacking))
+                part = "final" if opened else "development"
+                tables.append(Table(study, cell, part, lines, rival, lacking))
     return tables
 
 

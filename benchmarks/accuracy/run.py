@@ -4,11 +4,11 @@ import time
 from functools import lru_cache
 
 import numpy as np
-from scipy import sparse
 from sklearn.model_selection import ParameterGrid
 
 from benchmarks.accuracy.data import DATA_SETS, folder
 from benchmarks.accuracy.episodes import draw, final_parts, folds, split
+from skmeta.tasks.rows import concatenate_rows
 
 LEAST = 1e-6  # of a probability, so that its logarithm is finite
 # Of each measure, whether more or less of it is better.
@@ -32,9 +32,8 @@ class Part:
         self.episodes = {cell: draw(study, cell, self.tasks) for cell in study.cells}
         self.y = np.concatenate([task.y for task in self.tasks])
         # Rotations of a character are not independent of it.
-        families = [task.about.get("family", task.name) for task in tasks]
-        first = [families.index(families[i]) for i in held]
-        self.class_of_row = np.repeat(first, [len(task.y) for task in self.tasks])
+        _, family = np.unique([task.family for task in tasks], return_inverse=True)
+        self.class_of_row = np.repeat(family[held], [len(task.y) for task in self.tasks])
         self.rows = {}
 
     @property
@@ -45,9 +44,7 @@ class Part:
     def score(self, cell, model, view):
         """Scores of a model, by measure: of each episode, and of each class if labels are a task's own."""
         if view not in self.rows:
-            parts = [task.views[view] for task in self.tasks]
-            stack = sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
-            self.rows = {view: stack}  # of one view at a time
+            self.rows = {view: concatenate_rows([task.views[view] for task in self.tasks])}  # one at a time
         X, found = self.rows[view], []
         counts = np.zeros((2, 1 + self.class_of_row.max()))
         for _, support, query in self.episodes[cell]:
@@ -73,7 +70,7 @@ class Part:
 
 def develop(study, method, seed, record, n_folds=None, tell=print):
     """Choose for each cell a candidate by the scores of held-out development tasks, which are kept."""
-    cells = [cell for cell in study.cells if record.get("development", method.name, str(cell), seed) is None]
+    cells = [cell for cell in study.cells if ("development", method.name, str(cell), seed) not in record]
     if not cells:
         return
     start = time.process_time()
@@ -101,7 +98,7 @@ def develop(study, method, seed, record, n_folds=None, tell=print):
 
 def finish(study, method, seed, record, tell=print):
     """Score what was chosen on final tasks."""
-    cells = [cell for cell in study.cells if record.get("final", method.name, str(cell), seed) is None]
+    cells = [cell for cell in study.cells if ("final", method.name, str(cell), seed) not in record]
     if not cells:
         return
     start, found = time.process_time(), {}

@@ -40,6 +40,11 @@ class Task:
     columns: list | None = None
     about: dict = field(default_factory=dict)
 
+    @property
+    def family(self):
+        """What it stays together with when tasks are split."""
+        return self.about.get("family", self.name)
+
 
 def as_they_are(train, others):
     """Views that learn nothing from training tasks."""

@@ -3,12 +3,12 @@
 from copy import copy
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_regressor
 from sklearn.preprocessing import StandardScaler, normalize
 from sklearn.utils.extmath import softmax
 
 from benchmarks.accuracy.method import Answer
+from skmeta.tasks.rows import concatenate_rows
 
 MOST_TASKS = 500
 MOST_POOLED = 1000
@@ -19,8 +19,7 @@ def pooled_rows(tasks, view, most=MOST_TASKS):
     """Rows of all tasks, their labels and the number of each one's task; of too many, of some at random."""
     if len(tasks) > most:
         tasks = [tasks[k] for k in np.random.RandomState(0).permutation(len(tasks))[:most]]
-    parts = [task.views[view] for task in tasks]
-    X = sparse.vstack(parts, format="csr") if sparse.issparse(parts[0]) else np.concatenate(parts)
+    X = concatenate_rows([task.views[view] for task in tasks])
     group = np.repeat(np.arange(len(tasks)), [len(task.y) for task in tasks])
     return X, np.concatenate([task.y for task in tasks]), group
 
