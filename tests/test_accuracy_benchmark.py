@@ -1,6 +1,7 @@
 """The accuracy benchmark: splits, episodes, choices, its record and its page, on tasks made up here."""
 
 import re
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,7 +10,7 @@ from sklearn.linear_model import Ridge
 
 from benchmarks.accuracy import __main__, data, record, run
 from benchmarks.accuracy.data.task import DataSet, Task
-from benchmarks.accuracy.episodes import FEW_TASKS, draw, final_parts, folds, split
+from benchmarks.accuracy.episodes import FEW_TASKS, N_REPEATS, draw, final_parts, folds, split
 from benchmarks.accuracy.method import Answer, Method
 from benchmarks.accuracy.ours import LONG, OURS
 from benchmarks.accuracy.record import Record
@@ -79,7 +80,7 @@ def made_up(monkeypatch):
 
 
 def develop(study, method, folder):
-    run.develop(study, method, 0, Record(study.data, folder), tell=lambda line: None)
+    run.measure(study, method, 0, Record(study.data, folder), tell=lambda line: None)
     return Record(study.data, folder)
 
 
@@ -103,7 +104,19 @@ def test_few_tasks_are_all_final_in_turn():
     tasks = lines(None)
     assert len(final_parts(tasks)) == 1
     few = tasks[: FEW_TASKS - 2]
-    assert sorted(np.concatenate([held for _, held in final_parts(few)])) == list(range(len(few)))
+    repeats = np.concatenate([held for _, held in final_parts(few)]).reshape(N_REPEATS, -1)
+    assert all(sorted(repeat) == list(range(len(few))) for repeat in repeats)
+    assert (repeats[0] != repeats[1]).any()
+
+
+def test_final_scores_of_few_tasks_have_each_task_in_every_repeat(tmp_path, monkeypatch):
+    monkeypatch.setitem(run.DATA_SETS, "lines", DataSet(lambda folder: lines(folder)[: FEW_TASKS - 2]))
+    kept = develop(STUDY, RIDGE, tmp_path)
+    run.measure(STUDY, RIDGE, 0, kept, "final", tell=lambda line: None)
+    tasks, n_episodes = np.unique(
+        kept.get("final", "ridge", "3 rows", 0)["scores"]["task"], return_counts=True
+    )
+    assert len(tasks) == FEW_TASKS - 2 and (n_episodes == STUDY.n_draws * N_REPEATS).all()
 
 
 def test_the_first_rows_are_the_first_in_time():
@@ -152,7 +165,7 @@ def test_development_opens_no_final_task(tmp_path, monkeypatch):
     monkeypatch.setitem(run.DATA_SETS, "lines", DataSet(lines, prepare))
     kept = develop(STUDY, RIDGE, tmp_path)
     assert seen and not seen & final
-    run.finish(STUDY, RIDGE, 0, kept, tell=lambda line: None)
+    run.measure(STUDY, RIDGE, 0, kept, "final", tell=lambda line: None)
     assert final <= seen
     assert set(kept.get("final", "ridge", "3 rows", 0)["scores"]["task"]) == final
 
@@ -172,7 +185,38 @@ def test_a_second_run_computes_nothing_and_a_changed_study_what_it_lacks(tmp_pat
     assert len(fits) == 3
     develop(STUDY, method, tmp_path)
     assert len(fits) == 6
+    develop(replace(STUDY, n_draws=2), method, tmp_path)
+    assert len(fits) == 9
+    develop(replace(STUDY, n_draws=2), replace(method, grid={"alpha": [1, 2]}), tmp_path)
+    assert len(fits) == 15
     assert len(Record("lines", tmp_path).entries) == 3
+
+
+def test_a_method_that_is_told_the_number_of_rows_is_fitted_once_for_each():
+    told = []
+
+    def counted(tasks, view, seed, n_shot):
+        told.append(n_shot)
+        return n_shot
+
+    method = Method("told", ("regression",), counted, per_shot=True)
+    model_of = run.fit(method, [], "rows", 0, {})
+    assert [model_of(Cell(*cell)) for cell in ((5, "natural"), (10, "natural"), (5, "time"))] == [5, 10, 5]
+    assert told == [5, 10]
+
+
+def test_each_cell_chooses_its_own_candidate(tmp_path):
+    def by_size(tasks, view, seed, best):
+        return lambda X, y, queries: Answer(np.full(len(queries), float(len(y) != best)))
+
+    def nothing(folder):
+        return [replace(task, y=np.zeros(12)) for task in lines(folder)]
+
+    run.DATA_SETS["lines"] = DataSet(nothing)
+    kept = develop(STUDY, Method("by size", ("regression",), by_size, {"best": [5, 3, 4]}), tmp_path)
+    for cell in CELLS:
+        entry = kept.get("development", "by size", str(cell), 0)
+        assert entry["chosen"] == f"rows, best={cell.n_shot}" and not entry["scores"]["error"].any()
 
 
 def test_where_labels_are_of_a_task_each_class_is_scored(tmp_path):
@@ -226,8 +270,8 @@ def test_a_record_keeps_scores_to_the_fourth_digit_and_who_made_them(tmp_path):
 def test_a_line_of_the_ledger_for_each_opening(tmp_path):
     for why in "a release", "another":
         record.note_opening(why, tmp_path)
-    title, _, first, second = (tmp_path / "LEDGER.md").read_text().splitlines()
-    assert title.startswith("# ") and first.endswith(": a release") and second.endswith(": another")
+    first, second = (tmp_path / "LEDGER.md").read_text().splitlines()
+    assert first.endswith(": a release") and second.endswith(": another")
 
 
 def test_ratios_are_to_the_best_rival(tmp_path):

@@ -14,7 +14,7 @@ from benchmarks.accuracy.ours import LONG, OURS
 from benchmarks.accuracy.record import FOLDER, Record, commit, note_opening
 from benchmarks.accuracy.report import N_SEEDS, page, put_short, tables_of
 from benchmarks.accuracy.rivals import RIVALS
-from benchmarks.accuracy.run import develop, finish
+from benchmarks.accuracy.run import measure
 from benchmarks.accuracy.studies import STUDIES
 
 PAGE, README = Path(__file__).parents[1] / "RESULTS.md", Path(__file__).parents[2] / "README.md"
@@ -57,9 +57,9 @@ def run(study, args, folder):
         if not method.suits(study) or not named or (method in LONG and not args.long):
             continue
         for seed in range(N_SEEDS if args.long and method.seeded else 1):
-            develop(study, method, seed, record, n_folds=1 if args.quick else None)
+            measure(study, method, seed, record, n_folds=1 if args.quick else None)
             if args.final:
-                finish(study, method, seed, record)
+                measure(study, method, seed, record, "final")
 
 
 def is_there(study):

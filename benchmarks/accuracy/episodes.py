@@ -10,7 +10,7 @@ FINAL = 0.4
 N_FOLDS = 3
 # Of fewer tasks, all are final ones in turn, once what is compared is frozen.
 FEW_TASKS = 60
-FINAL_FOLDS = 5
+FINAL_FOLDS, N_REPEATS = 5, 2
 
 
 class Episode(NamedTuple):
@@ -31,10 +31,10 @@ def split(tasks):
     return np.flatnonzero(~final), np.flatnonzero(final)
 
 
-def folds(tasks, numbers, n_folds=N_FOLDS):
+def folds(tasks, numbers, n_folds=N_FOLDS, seed=1):
     """Pairs of the numbers of training tasks and of held-out ones; families stay together."""
     families = np.array([tasks[i].family for i in numbers])
-    order = np.random.RandomState(1).permutation(np.unique(families))
+    order = np.random.RandomState(seed).permutation(np.unique(families))
     return [
         (numbers[~held], numbers[held])
         for held in (np.isin(families, order[fold::n_folds]) for fold in range(n_folds))
@@ -42,10 +42,12 @@ def folds(tasks, numbers, n_folds=N_FOLDS):
 
 
 def final_parts(tasks):
-    """Pairs of the numbers of training tasks and of final ones."""
-    if len(tasks) < FEW_TASKS:
-        return folds(tasks, np.arange(len(tasks)), FINAL_FOLDS)
-    return [split(tasks)]
+    """Pairs of the numbers of training tasks and of final ones; of few tasks, all are final in turn."""
+    if len(tasks) >= FEW_TASKS:
+        return [split(tasks)]
+    return [
+        pair for seed in range(N_REPEATS) for pair in folds(tasks, np.arange(len(tasks)), FINAL_FOLDS, seed)
+    ]
 
 
 def draw(study, cell, tasks):

@@ -6,7 +6,7 @@ import os
 import subprocess
 from datetime import date
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -26,8 +26,9 @@ class Record:
             entries = json.loads(lzma.decompress(self.file.read_bytes()))
             self.entries = {tuple(entry.pop("key")): entry for entry in entries}
 
-    def __contains__(self, key):
-        return key in self.entries
+    def lacks(self, *key, made_of):
+        """Whether there is no such entry, or one that was made of something else."""
+        return self.entries.get(key, {}).get("made_of") != made_of
 
     def get(self, *key):
         """The entry, with scores as arrays, or None."""
@@ -37,7 +38,7 @@ class Record:
         return entry | {"scores": {n: np.array(values) * unit(n) for n, values in entry["scores"].items()}}
 
     def put(self, *key, scores, **told):
-        """Keep an entry: arrays of ``scores``, and what else is told."""
+        """Keep an entry: arrays of ``scores``, what it was ``made_of``, and what else is told."""
         whole = {n: np.rint(values / unit(n)).astype(int).tolist() for n, values in scores.items()}
         made_by = {"commit": commit(), "versions": versions(), "date": str(date.today())}
         self.entries[key] = {"scores": whole, **told, **made_by}
@@ -69,25 +70,17 @@ def unit(name):
 
 def note_opening(why, folder=FOLDER):
     """A line of the ledger: the final tasks are opened."""
-    ledger = Path(folder) / "LEDGER.md"
-    if not ledger.exists():
-        ledger.parent.mkdir(parents=True, exist_ok=True)
-        ledger.write_text("# When final tasks were opened, of which code, and why\n\n", encoding="utf-8")
-    with ledger.open("a", encoding="utf-8") as lines:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with (Path(folder) / "LEDGER.md").open("a", encoding="utf-8") as lines:
         lines.write(f"- {date.today()}, {commit()}: {why}\n")
 
 
 @cache
 def commit():
     """That of the working tree as a run begins, with a ``+`` if files differ from it."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    name = subprocess.run(
-        [*git, "rev-parse", "--short=8", "HEAD"], capture_output=True, text=True, check=False
-    )
-    code = ["--", ":/skmeta", ":/benchmarks/accuracy"]
-    changed = subprocess.run(
-        [*git, "status", "--porcelain", *code], capture_output=True, text=True, check=False
-    )
+    git = partial(subprocess.run, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    name = git(["git", "rev-parse", "--short=8", "HEAD"])
+    changed = git(["git", "status", "--porcelain", "--", ":/skmeta", ":/benchmarks/accuracy"])
     return name.stdout.strip() + ("+" if changed.stdout else "") if name.returncode == 0 else "unknown"
 
 

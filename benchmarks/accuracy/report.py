@@ -103,7 +103,7 @@ def tables_of(studies, records, methods):
         for cell in study.cells:
             developed = _lines(study, cell, record, methods, "development")
             tried = [key[1:] for key in record.entries if key[0] == "development" and key[2] == str(cell)]
-            opened = all(("final", *key) in record for key in tried)
+            opened = all(("final", *key) in record.entries for key in tried)
             lines = _lines(study, cell, record, methods, "final") if opened else developed
             rivals = {line.name: line for line in lines if not line.ours}
             rival = next((rivals[line.name] for line in developed if line.name in rivals), None)
@@ -120,11 +120,10 @@ def _lines(study, cell, record, methods, part):
         found = [record.get(part, method.name, str(cell), seed) for seed in range(N_SEEDS)]
         found = [entry for entry in found if entry is not None]
         if found:
-            chosen = record.get("development", method.name, str(cell), 0)["chosen"]
             scores = {n: np.mean([e["scores"][n] for e in found], axis=0) for n in found[0]["scores"]}
             seconds = float(np.mean([entry["seconds"] for entry in found]))
             commits = {entry["commit"] for entry in found}
-            lines.append(Line(method.name, method.ours, scores, chosen, seconds, commits))
+            lines.append(Line(method.name, method.ours, scores, found[0]["chosen"], seconds, commits))
     return sorted(lines, key=lambda line: -SIGNS[study.measure] * line.mean(study.measure))
 
 

@@ -1,9 +1,10 @@
 """Fit, choose by cross-validation over development tasks, score."""
 
 import time
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
+from joblib import hash as checksum
 from sklearn.model_selection import ParameterGrid
 
 from benchmarks.accuracy.data import DATA_SETS, folder
@@ -35,6 +36,8 @@ class Part:
         _, family = np.unique([task.family for task in tasks], return_inverse=True)
         self.class_of_row = np.repeat(family[held], [len(task.y) for task in self.tasks])
         self.rows = {}
+        shapes = {name: X.shape[1:] for name, X in self.tasks[0].views.items()}
+        self.checksums = {cell: checksum([shapes, self.y, drawn]) for cell, drawn in self.episodes.items()}
 
     @property
     def views(self):
@@ -68,74 +71,52 @@ class Part:
         return scores
 
 
-def develop(study, method, seed, record, n_folds=None, tell=print):
-    """Choose for each cell a candidate by the scores of held-out development tasks, which are kept."""
-    cells = [cell for cell in study.cells if ("development", method.name, str(cell), seed) not in record]
-    if not cells:
-        return
-    start = time.process_time()
-    parts = parts_of(study, "development")[:n_folds]
-    tried = candidates(method, parts[0].views)
-    found = {}
-    for part in parts:
-        for number, (view, params) in enumerate(tried):
-            model_of = fit(method, part.train, view, seed, params)
-            for cell in cells:
-                found.setdefault((cell, number), []).append(part.score(cell, model_of(cell), view))
-    seconds = time.process_time() - start
-    for cell in cells:
-        scores = [joined(found[cell, number]) for number in range(len(tried))]
-        means = [SIGNS[study.measure] * one[study.measure].mean() for one in scores]
-        best = int(np.argmax(means))
-        record.put(
-            *("development", method.name, str(cell), seed),
-            scores=scores[best],
-            chosen=told(*tried[best]),
-            seconds=round(seconds, 1),
-        )
-    tell(f"{study.data}: {method.name}, {len(tried)} candidates, {seconds:.0f} s")
+def measure(study, method, seed, record, which="development", n_folds=None, tell=print):
+    """Score the candidates of each cell on held-out tasks, and keep the best one's scores.
 
-
-def finish(study, method, seed, record, tell=print):
-    """Score what was chosen on final tasks."""
-    cells = [cell for cell in study.cells if ("final", method.name, str(cell), seed) not in record]
-    if not cells:
-        return
+    Of final tasks, the only candidate is the one that development tasks chose.
+    """
+    parts = parts_of(study, which)[:n_folds]
     start, found = time.process_time(), {}
-    for part in parts_of(study, "final"):
-        tried = {told(*candidate): candidate for candidate in candidates(method, part.views)}
-        fits = {}
-        for cell in cells:
-            chosen = record.get("development", method.name, str(cell), seed)["chosen"]
-            view, params = tried[chosen]
-            if chosen not in fits:
-                fits[chosen] = fit(method, part.train, view, seed, params)
-            found.setdefault(cell, []).append(part.score(cell, fits[chosen](cell), view))
-    seconds = time.process_time() - start
-    for cell in cells:
-        key = "final", method.name, str(cell), seed
-        record.put(*key, scores=joined(found[cell]), chosen=None, seconds=round(seconds, 1))
-    tell(f"{study.data}: {method.name}, final tasks, {seconds:.0f} s")
+    candidates = candidates_of(method, parts[0].views)
+    tried, sources, keys = {}, {}, {}
+    for cell in study.cells:
+        key = method.name, str(cell), seed
+        names = list(candidates) if which == "development" else [record.get("development", *key)["chosen"]]
+        source = checksum([names, [part.checksums[cell] for part in parts]])
+        if record.lacks(which, *key, made_of=source):
+            tried[cell], sources[cell], keys[cell] = names, source, (which, *key)
+    for part in parts:
+        for name, (view, params) in candidates.items():
+            model_of = fit(method, part.train, view, seed, params)
+            for cell in [cell for cell in tried if name in tried[cell]]:
+                found.setdefault((cell, name), []).append(part.score(cell, model_of(cell), view))
+    seconds = round(time.process_time() - start, 1)
+    for cell, names in tried.items():
+        scores = {name: joined(found[cell, name]) for name in names}
+        best = max(names, key=lambda name: SIGNS[study.measure] * scores[name][study.measure].mean())
+        more = {"chosen": best, "made_of": sources[cell], "seconds": seconds}
+        record.put(*keys[cell], scores=scores[best], **more)
+    if tried:
+        tell(f"{study.data}: {method.name}, {which} tasks, {seconds:.0f} s")
 
 
-def candidates(method, views):
-    """Pairs of a view and parameters, of which one is chosen."""
+def candidates_of(method, views):
+    """Pairs of a view and parameters, by what they are called."""
     tried = {"first": views[:1], "all": views}
     tried = tried[method.views] if isinstance(method.views, str) else [v for v in views if v in method.views]
-    return [(view, params) for view in tried for params in ParameterGrid(method.grid)]
-
-
-def told(view, params):
-    """A candidate in words."""
-    return ", ".join([view, *(f"{name.rpartition('__')[2]}={value}" for name, value in params.items())])
+    pairs = [(view, params) for view in tried for params in ParameterGrid(method.grid)]
+    return {", ".join([v, *(f"{k.rpartition('__')[2]}={p[k]}" for k in p)]): (v, p) for v, p in pairs}
 
 
 def fit(method, train, view, seed, params):
-    """The model of a cell; the same for all cells, unless a method is told their number of rows."""
-    if method.per_shot:
-        return lambda cell: method.fit(train, view, seed, n_shot=cell.n_shot, **params)
-    model = method.fit(train, view, seed, **params)
-    return lambda cell: model
+    """The model of a cell, fitted when asked for: one for all, or for each number of rows that is told."""
+
+    @cache
+    def model(**told):
+        return method.fit(train, view, seed, **told, **params)
+
+    return lambda cell: model(n_shot=cell.n_shot) if method.per_shot else model()
 
 
 def of_values(answer, y):

@@ -75,10 +75,8 @@ TUNING = {**BATCHES, "n_steps": [10, 3, 100], "lr": [1e-3, 3e-3]}
 BOOSTED = {"num_boost_round": [150], "max_depth": [2, 4], "learning_rate": [0.05, 0.5]}
 
 EVERY, SEEDED = {"views": "all"}, {"seeded": True}
-FLAT, DENSE = (
-    {"views": ("embedding", "letters", "pixels")},
-    {"views": ("embedding", "svd", "pixels")},
-)
+FLAT = {"views": ("embedding", "letters", "pixels")}
+DENSE = {"views": ("embedding", "svd", "pixels")}
 TWO_CLASSES = {"studies": ("verbagg", "respiratory", "guimmun", "males")}
 PARKINSONS, MOVIELENS = {"studies": ("parkinsons",), "views": ("time",)}, {"studies": ("movielens",)}
 
