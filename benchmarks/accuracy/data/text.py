@@ -32,8 +32,8 @@ def hashed(**terms):
 
 letters = make_pipeline(
     make_union(
-        hashed(n_features=2**13, ngram_range=(1, 2)),
-        hashed(n_features=2**14, analyzer="char_wb", ngram_range=(2, 4)),
+        hashed(n_features=2**11, ngram_range=(1, 2)),
+        hashed(n_features=2**12, analyzer="char_wb", ngram_range=(2, 4)),
     ),
     Normalizer(),
 )
