@@ -8,6 +8,7 @@ from skmeta.core.backbones import MLP
 from skmeta.core.heads import CosineHead, LinearHead, PrototypeHead, TiedHead
 from skmeta.core.losses import OuterObjective, cross_entropy
 from skmeta.core.meta_models import BasisMetaModel
+from skmeta.core.posterior import LeastSquaresHead, SoftmaxHead
 from skmeta.engine import EpisodeSource, MetaLearner, make_net
 from skmeta.tasks.batch import OwnClasses, Rows, SharedClasses
 from skmeta.tasks.episodes import EpisodeSampler
@@ -19,6 +20,8 @@ HEADS = {
     "tied": TiedHead,
     "prototype": PrototypeHead,
     "cosine": CosineHead,
+    "posterior": lambda n: SoftmaxHead(n, N_WAY),
+    "own posterior": LeastSquaresHead,
 }
 
 
@@ -45,7 +48,7 @@ def make_learner(
     names = [f"backbone.{name}" for name, p in backbone.named_parameters() if p.requires_grad]
     settings = {
         "objective": OuterObjective(loss, task_regularizer),
-        "adapted": [*names, "head.weight", "head.bias"],
+        "adapted": names if head.is_posterior else [*names, "head.weight", "head.bias"],
         "meta_model": g if with_meta_model else None,
         "meta_model_lr": 0.1,
         "inner_lr": 0.3,

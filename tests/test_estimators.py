@@ -974,10 +974,12 @@ def test_skorchs_spellings_set_the_length_of_an_epoch_and_the_meta_batch(estimat
 
 
 def test_max_iter_auto(monkeypatch):
-    assert (base.STEPS_FOR_TASKS, base.STEPS_FOR_ONE_TASK) == (600, 20)
-    monkeypatch.setattr(base, "STEPS_FOR_TASKS", 6)
-    for data, n_steps in [((TASKS,), 6), ((X, Y), 20), (POOL, 6)]:
-        assert TMAMLClassifier(**QUICK | {"max_iter": "auto"}).fit(*data).n_iter_ == n_steps
+    assert (base.PLAIN_STEPS, base.POSTERIOR_STEPS) == ((600, 20), (1000, 0))
+    monkeypatch.setattr(base, "PLAIN_STEPS", (6, 20))
+    monkeypatch.setattr(base, "POSTERIOR_STEPS", (7, 0))
+    for data, n_steps in [((TASKS,), (6, 7)), ((X, Y), (20, 0)), (POOL, (6, 7))]:
+        for head, n in zip(("auto", "posterior"), n_steps, strict=True):
+            assert TMAMLClassifier(**QUICK | {"max_iter": "auto", "head": head}).fit(*data).n_iter_ == n
 
 
 class Remember(Callback):

@@ -313,7 +313,7 @@ FIRST = torch.tensor([True, False, False])
 
 def head_of(prior):
     head = GaussianHead(prior["mean"].shape[1] - 1, len(prior["mean"])).double()
-    head.load_state_dict(prior)
+    head.load_state_dict(prior, strict=False)
     return head
 
 

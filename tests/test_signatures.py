@@ -53,7 +53,8 @@ def test_the_docstring_describes_each_parameter_with_its_default(cls):
 
 @each_public
 def test_the_docstring_names_the_options_that_the_rules_allow(cls):
-    lacking = {"task_regularizer": {"entropy"}} if cls in REGRESSORS else {}
+    of_classes = {"task_regularizer": {"entropy"}, "head": {"tied", "prototype", "cosine"}}
+    lacking = of_classes if cls in REGRESSORS else {}
     if "meta_model" in cls().get_params():
         lacking["meta_gradient"] = {"reptile", "joint"}
     for name, (kind, text) in entries(cls, "Parameters").items():
@@ -65,10 +66,10 @@ def test_the_docstring_names_the_options_that_the_rules_allow(cls):
 
 def test_what_differs_between_the_estimators_is_told_of_each():
     classifier, regressor = (entries(cls, "Parameters") for cls in (TMAMLClassifier, TMAMLRegressor))
-    assert set(classifier) - set(regressor) == {"head", "label_space", "n_way", "sampling"}
+    assert set(classifier) - set(regressor) == {"label_space", "n_way", "sampling"}
     assert set(entries(TAMLClassifier, "Parameters")) - set(classifier) == {"meta_model", "meta_model_lr"}
     differ = {name for name in regressor if classifier[name] != regressor[name]}
-    assert differ == {"n_shot", "n_query", "task_regularizer"}
+    assert differ == {"head", "n_shot", "n_query", "task_regularizer"}
     assert "class" in classifier["n_shot"][1] and "class" not in regressor["n_shot"][1]
     scores = (
         entries(cls, "Attributes")["validation_scores_"][1] for cls in (TMAMLClassifier, TMAMLRegressor)

@@ -9,14 +9,15 @@ from benchmarks.accuracy.method import Answer, Method
 from benchmarks.accuracy.rivals.estimators import pooled_rows
 from skmeta import Conv4, GaussianNoise, Shifts
 
-COVERAGE = 0.9
+KINDS = "regression", "shared", "per_task"
 
 
-def ours(algorithm, tasks, view, seed, regression=False, per_task=False, **params):
+def ours(algorithm, kind, tasks, view, seed, **params):
     """An estimator of skmeta, adapted to each support set."""
+    regression = kind == "regression"
     estimator = getattr(skmeta, f"{algorithm}{'Regressor' if regression else 'Classifier'}")
     estimator = estimator(random_state=seed, **params)
-    if per_task:  # one task of all classes
+    if kind == "per_task":  # one task of all classes
         estimator.fit(*pooled_rows(tasks, view, most=np.inf)[:2])
     else:
         estimator.fit([(task.views[view], task.y) for task in tasks])
@@ -26,27 +27,20 @@ def ours(algorithm, tasks, view, seed, regression=False, per_task=False, **param
         if not regression:
             p = adapted.predict_proba(queries)
             return Answer(adapted.classes_[p.argmax(1)], p, adapted.classes_)
-        if not hasattr(adapted, "predict_interval"):
+        if "head.noise" not in adapted.adapted_params_:  # it has no intervals
             return Answer(adapted.predict(queries))
-        low, high = adapted.predict_interval(queries, coverage=COVERAGE).T
+        low, high = adapted.predict_interval(queries, coverage=0.9).T
         return Answer(adapted.predict(queries), low=low, high=high)
 
     return model
 
 
-# For each kind of label: what calls it for, and what an estimator can be told of it.
-KINDS = {
-    "regression": ({"regression": True}, {}),
-    "shared": ({}, {"label_space": "shared"}),
-    "per_task": ({"per_task": True}, {"label_space": "per_task"}),
-}
-
-
-def of_each_kind(name, algorithm, params=None, told=False, kinds=tuple(KINDS), **method):
-    """A method for each kind of label; one that is *told* knows ``n_shot`` and what labels mean."""
+def of_each_kind(name, algorithm, params=None, told=False, kinds=KINDS, **method):
+    """A method for each kind of study; one that is *told* knows ``n_shot`` and what labels mean."""
     method |= {"seeded": True, "ours": True, "per_shot": told}
-    settings = {kind: KINDS[kind][0] | (KINDS[kind][1] if told else {}) | (params or {}) for kind in kinds}
-    return [Method(name, (kind,), partial(ours, algorithm, **settings[kind]), **method) for kind in kinds]
+    for kind in kinds:
+        label_space = {"label_space": kind} if told and kind != "regression" else {}
+        yield Method(name, (kind,), partial(ours, algorithm, kind, **label_space, **params or {}), **method)
 
 
 # What the user guide says in general.
@@ -57,10 +51,12 @@ CONV4 = {"module": Conv4, "n_way": 20, "n_query": 3, "meta_batch_size": 4, "max_
 CONV4 |= {"meta_gradient": "first_order", "adapt_params": "head", "inner_lr": 0.1, "inner_steps": 1}
 CONV4 |= {"average": 0.999, "augment": Shifts(2)}
 IMAGES = {"kinds": ("per_task",), "studies": ("omniglot",), "views": ("images",)}
-
+POSTERIOR = {"params": {"head": "posterior"}, "kinds": KINDS[:2]}
 OURS = [
     *of_each_kind("TMAML", "TMAML"),
     *of_each_kind("TAML", "TAML"),
+    *of_each_kind("TMAML, posterior", "TMAML", **POSTERIOR),
+    *of_each_kind("TAML, posterior", "TAML", **POSTERIOR),
     *of_each_kind("TMAML, told", "TMAML", told=True),
     *of_each_kind("TAML, told", "TAML", told=True),
 ]

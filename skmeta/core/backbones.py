@@ -42,6 +42,33 @@ class MLP(nn.Module):
         return x
 
 
+class InputAndMLP(nn.Module):
+    """The input, beside what an ``MLP`` makes of it: ``(n_rows, in_features + widths[-1])``.
+
+    A good linear model of the input stays one, whatever the network learns.
+
+    Parameters
+    ----------
+    in_features : int
+    hidden_layer_sizes : tuple of int, default=(64, 16)
+        Width of each layer, one at least.
+
+    Examples
+    --------
+    >>> import torch
+    >>> InputAndMLP(4, (8, 3))(torch.zeros(2, 4)).shape
+    torch.Size([2, 7])
+    """
+
+    def __init__(self, in_features, hidden_layer_sizes=(64, 16)):
+        super().__init__()
+        self.in_features = in_features
+        self.mlp = MLP(in_features, hidden_layer_sizes)
+
+    def forward(self, x):
+        return torch.cat([x, self.mlp(x)], -1)
+
+
 class WeightedFeatures(nn.Module):
     """Features times learned positive weights, each row then brought to one length.
 

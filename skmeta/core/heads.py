@@ -15,14 +15,14 @@ from skmeta.core.backbones import TINY, unit_length
 class LinearHead(nn.Module):
     """One learned row for each output: the classes of a shared label space, or the targets."""
 
-    reads_support = False
+    reads_support = is_posterior = False
 
     def __init__(self, n_features, n_outputs):
         super().__init__()
         layer = nn.Linear(n_features, n_outputs)
         self.weight, self.bias = layer.weight, layer.bias
 
-    def forward(self, features, y, weight, n_way):
+    def forward(self, features, y, weight, n_way, class_mask=None):
         return {"weight": self.weight, "bias": self.bias}
 
 
@@ -32,14 +32,14 @@ class TiedHead(nn.Module):
     No class is preferred before adaptation, so the order of the labels cannot matter.
     """
 
-    reads_support = False
+    reads_support = is_posterior = False
 
     def __init__(self, n_features):
         super().__init__()
         layer = nn.Linear(n_features, 1)
         self.weight, self.bias = layer.weight, layer.bias
 
-    def forward(self, features, y, weight, n_way):
+    def forward(self, features, y, weight, n_way, class_mask=None):
         return {"weight": self.weight.expand(n_way, -1), "bias": self.bias.expand(n_way)}
 
 
@@ -50,13 +50,13 @@ class PrototypeHead(nn.Module):
     all classes share, so before adaptation this is the prototypical network. The scale ``s`` is learned.
     """
 
-    reads_support = True
+    reads_support, is_posterior = True, False
 
     def __init__(self, n_features):
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(-math.log(n_features) / 2))
 
-    def forward(self, features, y, weight, n_way):
+    def forward(self, features, y, weight, n_way, class_mask=None):
         member = _membership(features, y, weight, n_way)
         means = member.T @ features / member.sum(0).clamp_min(1)[:, None]
         scale = self.log_scale.exp()
@@ -72,13 +72,13 @@ class CosineHead(nn.Module):
     learned scale, whatever the size of the features.
     """
 
-    reads_support = True
+    reads_support, is_posterior = True, False
 
     def __init__(self, n_features):
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
-    def forward(self, features, y, weight, n_way):
+    def forward(self, features, y, weight, n_way, class_mask=None):
         member = _membership(features, y, weight, n_way)
         size = (features.square().sum(1) * weight).sum() / weight.sum()
         rows = unit_length(member.T @ features) / size.clamp_min(TINY).sqrt()

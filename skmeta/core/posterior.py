@@ -10,6 +10,7 @@ A row's features get a constant, the last, so that ``q = n_features + 1``. Over 
 Rows of weight zero are padding. Leading axes of all tensors, ``...`` in the shapes, are those of tasks.
 """
 
+import copy
 import math
 
 import torch
@@ -22,6 +23,8 @@ FLAT = 1e-4
 # Least and largest deviation over tasks of what features add, in units of the noise's. With more features
 # than rows the likelihood may want no noise at all; a variance of 10,000 times it still suits float32.
 NEGLIGIBLE, OVERWHELMING = 1e-4, 100.0
+# Log precisions of features without a weight, and of those that are about to get one.
+CLOSED, OPENED = 30.0, 4.0
 
 
 def ridge(z, t):
@@ -109,10 +112,53 @@ def _layer(weights, **others):
     return {"weight": weights[..., :-1], "bias": weights[..., -1]} | others
 
 
-class GaussianHead(nn.Module):
-    """Squared error: each output has its own prior and noise, and its posterior is exact."""
+class PosteriorHead(nn.Module):
+    """Base of the heads whose layer of a task is a posterior."""
 
-    reads_support = True
+    is_posterior, reads_support = True, False
+
+    def __init__(self):
+        super().__init__()
+        # False where the prior is fitted to features as they are: then these must stay so for each task.
+        self.register_buffer("is_open", torch.tensor(True))
+
+    @property
+    def n_features(self):
+        """Width of a row, without the constant."""
+        return self.log_precision.shape[-1] - 1
+
+    def narrowed(self, n_features):
+        """A copy for the first features alone."""
+        twin = copy.deepcopy(self)
+        for p in twin._of_features():
+            p.data = torch.cat([p.data[..., :n_features], p.data[..., -1:]], -1)
+        return twin
+
+    @torch.no_grad()
+    def take(self, narrow):
+        """Take the prior of a narrower head: the other features get no weight at all."""
+        n = narrow.n_features
+        for p, values, other in zip(self._of_features(), narrow._of_features(), (CLOSED, 0.0), strict=False):
+            p.fill_(other)
+            p[..., :n], p[..., -1:] = values[..., :-1], values[..., -1:]
+        others = {"log_precision", "mean", "is_open"}
+        state = {name: p for name, p in narrow.state_dict().items() if name not in others}
+        self.load_state_dict(state, strict=False)
+        self.is_open.fill_(False)
+
+    @torch.no_grad()
+    def open(self):
+        """Let the features that have no weight get some, and change for each task."""
+        self.log_precision[self.log_precision == CLOSED] = OPENED
+        self.is_open.fill_(True)
+
+    def _of_features(self):
+        """Parameters with an axis of features, the last."""
+        return [self.log_precision] if self.mean is None else [self.log_precision, self.mean]
+
+
+class GaussianHead(PosteriorHead):
+    """Squared error: each output has its own prior and noise, and its posterior is exact."""
 
     def __init__(self, n_features, n_outputs):
         super().__init__()
@@ -137,25 +183,28 @@ class GaussianHead(nn.Module):
         )
 
 
-class ClassHead(nn.Module):
+class ClassHead(PosteriorHead):
     """Base of the heads for classes: ``n_classes`` of a shared label space, or None for a task's own labels.
 
     All classes have the same precisions. A task's own classes have the same prior, so that to relabel them
     permutes the layer, to the bit; a mean that all had would shift all logits alike, so it is zero.
     """
 
-    reads_support = True
-
     def __init__(self, n_features, n_classes=None):
         super().__init__()
+        # Before a support set is read, classes of a task's own are all alike.
+        self.reads_support = n_classes is None
         self.log_precision = nn.Parameter(torch.zeros(n_features + 1))
         self.mean = None if n_classes is None else nn.Parameter(torch.zeros(n_classes, n_features + 1))
 
-    def forward(self, features, y, weight, n_way, class_mask=None):
+    def forward(self, features, y, weight, n_way=None, class_mask=None):
         """Layer for features ``(..., n_rows, n_features)``, class numbers ``(..., n_rows)`` and weights.
 
-        ``class_mask`` ``(..., n_way)`` is False for classes that the task does not hold; None, it holds all.
+        ``n_way`` is the number of a task's own classes. ``class_mask`` ``(..., n_way)`` is False for those
+        that the task does not hold; None, it holds all.
         """
+        if self.mean is not None:
+            n_way = len(self.mean)
         if class_mask is None:
             class_mask = torch.ones(n_way, dtype=torch.bool, device=y.device)
         class_mask = class_mask.expand(*y.shape[:-1], n_way)

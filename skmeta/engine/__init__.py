@@ -3,10 +3,19 @@
 from skmeta.engine.average import average_iterates
 from skmeta.engine.batches import EpisodeSource
 from skmeta.engine.learner import MetaLearner
-from skmeta.engine.net import OPTIMIZERS, StepProgress, clip_gradient, early_stopping, make_net
+from skmeta.engine.net import (
+    OPTIMIZERS,
+    StepProgress,
+    best_epoch,
+    clip_gradient,
+    early_stopping,
+    make_net,
+    open_features,
+)
 from skmeta.engine.outer_loop import meta_train, settle, train
 from skmeta.engine.pickles import can_resume, packed, unpack
 from skmeta.engine.random_state import own_random_state
+from skmeta.engine.start import fit_start, starts_as_mixed_model
 from skmeta.engine.strategy import forced_strategy
 from skmeta.engine.threads import chosen_threads
 from skmeta.engine.updates import updates_of
@@ -17,16 +26,20 @@ __all__ = [
     "MetaLearner",
     "StepProgress",
     "average_iterates",
+    "best_epoch",
     "can_resume",
     "chosen_threads",
     "clip_gradient",
     "early_stopping",
+    "fit_start",
     "forced_strategy",
     "make_net",
     "meta_train",
+    "open_features",
     "own_random_state",
     "packed",
     "settle",
+    "starts_as_mixed_model",
     "train",
     "unpack",
     "updates_of",

@@ -118,11 +118,15 @@ class MetaLearner(nn.Module):
         adapted = self._adapt(network, start, *support, class_mask, n_steps, parts)
         return {name: network.own(p) for name, p in adapted.items()}
 
-    def outputs(self, params, x, class_mask=None):
-        """Logits or predictions ``(n_rows, n_outputs)`` of one task's rows."""
+    def answers(self, params, x, class_mask=None):
+        """``outputs``, logits or predictions, of one task's rows, and the ``variance`` of a posterior.
+
+        A dict of tensors of shape ``(n_rows, n_outputs)``.
+        """
         network = self._network_of_one()
         params = {name: network.lone(p) for name, p in params.items()}
-        return network.own(network.outputs(params, network.lone(x), network.lone(class_mask)))
+        answers = network.answers(params, network.lone(x), network.lone(class_mask))
+        return {name: network.own(t) for name, t in answers.items()}
 
     def for_this_thread(self):
         """A copy that shares the tensors: a module is lent other tensors while it runs, which no other
@@ -175,33 +179,61 @@ class MetaLearner(nn.Module):
             )
             adapted = {name: p.detach() for name, p in adapted.items()}
         if self.objective.task_regularizer is not None:
-            outcome["initial_outputs"] = network.outputs(start, query_x, class_mask)
-        outcome["outputs"] = network.outputs(adapted, query_x, class_mask)
-        if output_scale is not None:
-            outcome |= {n: v * output_scale[..., None, :] for n, v in outcome.items() if n != "reptile"}
-        return outcome
+            outcome["initial_outputs"] = network.answers(start, query_x, class_mask)["outputs"]
+        outcome |= network.answers(adapted, query_x, class_mask)
+        return self.in_units_of_query(outcome, output_scale)
+
+    @staticmethod
+    def in_units_of_query(outcome, output_scale):
+        """What ``forward`` returns, in units of the query set's targets."""
+        if output_scale is None:
+            return outcome
+        scale = output_scale[..., None, :]
+        scales = {"outputs": scale, "initial_outputs": scale, "variance": scale.square()}
+        return outcome | {n: v * scales[n] for n, v in outcome.items() if n in scales}
 
     def _outputs_before(
         self, network, support_x, support_y, support_weight, class_mask, query_x, output_scale
     ):
         """Outputs of one task's query rows before adaptation."""
         start = self._start(network, support_x, support_y, support_weight, class_mask, ALL_ROWS)
-        outputs = network.outputs(start, query_x, class_mask)
+        outputs = network.answers(start, query_x, class_mask)["outputs"]
         return outputs if output_scale is None else outputs * output_scale
 
     def _start(self, network, support_x, support_y, support_weight, class_mask, parts):
         y, weight = support_y[:], support_weight[:]
         params = network.initial(len(y))
+        if not self.head.reads_support:
+            parts = ()
+        return params | self._head(network, params, support_x, y, weight, class_mask, parts)
+
+    def _head(self, network, params, support_x, y, weight, class_mask, parts):
+        """Tensors of the last layer, by the features of support rows, a part after another."""
         features = None
-        if self.head.reads_support:
+        if parts:
             features = torch.cat([network.features(params, support_x[part]) for part in parts], -2)
+        elif self.head.is_posterior:  # no row leaves the prior
+            y, weight = (t.narrow(weight.ndim - 1, 0, 0) for t in (y, weight))
+            features = weight.new_zeros(*weight.shape, self.head.n_features)
         n_way = None if class_mask is None else class_mask.shape[-1]
-        head = network.head(self.head, features, y, weight, n_way)
-        if class_mask is not None:  # rows of classes that the task lacks count nowhere
+        head = network.head(self.head, features, y, weight, n_way, class_mask)
+        if class_mask is not None and not self.head.is_posterior:
+            # Rows of classes that the task lacks count nowhere.
             head = {name: p * _as_rows(class_mask, p) for name, p in head.items()}
-        return params | {f"head.{name}": p for name, p in head.items()}
+        return {f"head.{name}": p for name, p in head.items()}
 
     def _adapt(self, network, start, support_x, support_y, support_weight, class_mask, n_steps, parts):
+        support = support_x, support_y, support_weight, class_mask
+        adapted = start
+        if self.adapted and n_steps and (not self.head.is_posterior or self.head.is_open):
+            adapted = start | self._descend(network, start, *support, n_steps, parts)
+        if not self.head.is_posterior:
+            return adapted
+        return adapted | self._head(
+            network, adapted, support_x, support_y[:], support_weight[:], class_mask, parts
+        )
+
+    def _descend(self, network, start, support_x, support_y, support_weight, class_mask, n_steps, parts):
         gradients = [
             network.gradient(
                 start,
@@ -224,7 +256,7 @@ class MetaLearner(nn.Module):
         changing = {name: start[name] for name in self.adapted}
         first_order = self.meta_gradient != "second_order"
         rule = self._rule(changing, class_mask, n_axes)
-        return start | inner_loop(gradient, changing, rule, n_steps, first_order=first_order)
+        return inner_loop(gradient, changing, rule, n_steps, first_order=first_order)
 
     def _rule(self, params, class_mask, n_axes):
         inner_lr = dict(zip(self.adapted, self.log_inner_lr.exp().unbind(), strict=True))

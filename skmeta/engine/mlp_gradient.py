@@ -35,7 +35,7 @@ class MLPGradient(torch.autograd.Function):
     ``mean`` is the softmax of the outputs for ``softmax=True``, otherwise the outputs themselves:
     cross-entropy and squared error. Outputs and ``target`` are ``(n_tasks, n_outputs, n_rows)``, since
     a softmax over a short last axis is slow; ``scale`` and ``offset``, which is added to the outputs or
-    None, broadcast to that. The outputs come without a derivative.
+    None, broadcast to that; what has a derivative is of that shape. The outputs come without one.
     """
 
     @staticmethod
@@ -84,6 +84,7 @@ class MLPGradient(torch.autograd.Function):
             change = mean * change
             change.sub_(mean * change.sum(1, keepdim=True))
         change = change.mul_(scale)
+        of_offset = change if ctx.needs_input_grad[3] else None
         products = [torch.bmm(change, hidden[-1]), change.sum(-1)]
         if n > 1:
             products[0].baddbmm_(deltas[-1], moved[-1])
@@ -95,7 +96,7 @@ class MLPGradient(torch.autograd.Function):
             if i:
                 product.baddbmm_(delta.mT, moved[i])
             products[:0] = product, change.sum(1)
-        return None, None, None, None, None, *products
+        return None, None, None, of_offset, None, *products
 
 
 def _layers(params):

@@ -85,17 +85,27 @@ class ResumeSchedules(Callback):
         self.states_ = {name: copy.deepcopy(scheduler.state_dict()) for name, scheduler in schedulers}
 
 
+class OpenFeatures(Callback):
+    """Lets the features that the start of a posterior head leaves out get weights, before the first step."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.has_begun_ = False
+
+    def on_epoch_begin(self, net, **kwargs):
+        if not self.has_begun_:
+            net.module_.head.open()
+            self.has_begun_ = True
+
+
 class ValidationScore(Callback):
-    """Records the mean score of the validation episodes, ``score(outputs, target)`` a task."""
+    """Records the mean score of the validation episodes: ``score(outcome, target)``, of each task."""
 
     def __init__(self, score):
         self.score = score
 
     def on_batch_end(self, net, batch, training, y_pred, **kwargs):
         if not training:
-            _, target = batch
-            scores = self.score(y_pred["outputs"], target["query_y"], target["query_weight"])
-            net.history.record_batch("valid_score", scores.mean().item())
+            net.history.record_batch("valid_score", self.score(y_pred, batch[1]).mean().item())
 
 
 class StepProgress(Callback):
@@ -119,39 +129,83 @@ class StepProgress(Callback):
 
 
 class KeepBest(EarlyStopping):
-    """Early stopping that goes on, in each further run, from the best score and state of those before.
+    """Early stopping that may keep the state before the first step, whose epoch is 0.
 
-    Scores of other episodes cannot be compared, so where they have changed it starts anew.
+    That one is only left for one that is better by more than half a standard error: its score is not the
+    best of many, as that of a later state is. In each further run it goes on from the best score and state of
+    those before. Scores of other episodes cannot be compared, so where they have changed it starts anew.
     """
 
     remembered = "dynamic_threshold_", "best_model_weights_", "best_epoch_"
 
+    def __init__(
+        self,
+        monitor="valid_score",
+        patience=5,
+        threshold=1e-4,
+        threshold_mode="abs",
+        lower_is_better=False,
+        sink=noop,
+        load_best=True,
+        score=None,
+    ):
+        super().__init__(monitor, patience, threshold, threshold_mode, lower_is_better, sink, load_best)
+        self.score = score
+
     def initialize(self):
-        self.best_, self.episodes_ = {}, None
+        self.best_, self.episodes_, self.of_start_ = {}, None, None
         return super().initialize()
 
     def on_train_begin(self, net, **kwargs):
         super().on_train_begin(net, **kwargs)
         vars(self).update(self.best_)
 
-    def on_epoch_begin(self, net, **kwargs):
-        self.seen_ = 0
+    def on_epoch_begin(self, net, dataset_valid=None, **kwargs):
+        self._look_anew()
+        if self.score is None or self.best_ or self.of_start_ is not None or dataset_valid is None:
+            return
+        for batch in net.get_iterator(dataset_valid, training=False):
+            self._look(batch, net.validation_step(batch)["y_pred"])
+        self.of_start_, self.episodes_ = torch.cat(self.scores_), self.seen_
+        self.n_units_ = dataset_valid.sampler.n_units
+        self.dynamic_threshold_ = self._calc_new_threshold(self.of_start_.mean().item())
+        self.best_model_weights_ = copy.deepcopy(net.module_.state_dict())
+        self._look_anew()
 
-    def on_batch_end(self, net, batch, training, **kwargs):
+    def on_batch_end(self, net, batch, training, y_pred=None, **kwargs):
         if not training:
-            inputs, target = batch
-            for tensor in inputs["query_x"], target["query_y"]:
-                self.seen_ = zlib.crc32(tensor.cpu().numpy().tobytes(), self.seen_)
+            self._look(batch, y_pred)
+
+    def _look_anew(self):
+        self.seen_, self.scores_ = 0, []
+
+    def _look(self, batch, outcome):
+        inputs, target = batch
+        for tensor in inputs["query_x"], target["query_y"]:
+            self.seen_ = zlib.crc32(tensor.cpu().numpy().tobytes(), self.seen_)
+        if self.score is not None:
+            self.scores_.append(self.score(outcome, target).detach().cpu())
 
     def on_epoch_end(self, net, **kwargs):
         if self.episodes_ != self.seen_:
             super().on_train_begin(net, **kwargs)
-            self.episodes_ = self.seen_
-        super().on_epoch_end(net, **kwargs)
+            self.episodes_, self.of_start_ = self.seen_, None
+        score = net.history[-1, self.monitor]
+        if self._is_score_improved(score) and not self._beats_start():
+            self.misses_, self.dynamic_threshold_ = 0, self._calc_new_threshold(score)
+        else:
+            super().on_epoch_end(net, **kwargs)
+
+    def _beats_start(self):
+        if self.of_start_ is None:
+            return True
+        gain = torch.cat(self.scores_) - self.of_start_
+        return bool(gain.mean() > gain.std() / self.n_units_**0.5 / 2)
 
     def on_train_end(self, net, **kwargs):
         super().on_train_end(net, **kwargs)
         self.best_ = {name: getattr(self, name) for name in self.remembered}
+        self.scores_ = []
 
     def __getstate__(self):
         # The net moves what it knows of between devices, this we move.
@@ -166,17 +220,23 @@ def clip_gradient(norm):
     return [("clip_gradient", GradientNormClipping(norm))]
 
 
-def early_stopping(score, patience, tol):
-    """Callbacks that stop ``patience`` epochs after the best validation score, and keep that state."""
-    stop = KeepBest(
-        "valid_score",
-        patience=patience,
-        threshold=tol,
-        threshold_mode="abs",
-        lower_is_better=False,
-        load_best=True,
-        sink=noop,
-    )
+def best_epoch(net):
+    """The epoch whose state early stopping kept, 0 for that before the first step; None if it kept none."""
+    stops = [callback for _, callback in net.callbacks_ if isinstance(callback, KeepBest)]
+    return stops[0].best_epoch_ if stops and stops[0].best_.get("best_model_weights_") else None
+
+
+def open_features():
+    """Callbacks that let a network grow beside the start of a posterior head."""
+    return [("open_features", OpenFeatures())]
+
+
+def early_stopping(score, patience, tol, from_start=False):
+    """Callbacks that stop ``patience`` epochs after the best validation score, and keep that state.
+
+    ``from_start`` scores the state before the first step too.
+    """
+    stop = KeepBest(patience=patience, threshold=tol, score=score if from_start else None)
     return [
         ("score_tasks", ValidationScore(score)),
         ("valid_score", PassthroughScoring("valid_score", lower_is_better=False)),

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from skmeta.core.backbones import MLP
+from skmeta.core.backbones import MLP, InputAndMLP
 from skmeta.core.inner_loop import Evidence, gradient_by_autograd, gradient_of
 from skmeta.core.losses import cross_entropy, squared_error
 from skmeta.core.meta_models import BasisMetaModel
+from skmeta.core.posterior import logits, predict
 from skmeta.engine.mlp_gradient import MLPGradient, mlp
 
 # Logit of a class that an episode does not hold: finite, so that 0 * logit stays 0.
@@ -29,10 +30,13 @@ def make_network(learner, strategy):
 
 def can_be_batched(learner):
     """Whether ``"batched"`` can run it: the default network, adapted as a whole, and a default meta-model."""
-    n_tensors = sum(1 for _ in learner.backbone.parameters()) + 2
+    n_tensors = sum(1 for _ in learner.backbone.parameters())
+    all_that_adapt = [n_tensors, 0] if learner.head.is_posterior else [n_tensors + 2]
+    if type(learner.backbone) is InputAndMLP and not learner.head.is_posterior:
+        return False
     return (
         MLPNetwork.takes(learner.backbone, learner.objective.loss)
-        and len(learner.adapted) == n_tensors
+        and len(learner.adapted) in all_that_adapt
         and (learner.meta_model is None or type(learner.meta_model) is BasisMetaModel)
     )
 
@@ -61,9 +65,9 @@ class ModuleNetwork:
         # Under vmap, a layer cannot be asked for the layout that its parameters have.
         return {name: p.contiguous() for name, p in params.items()} if self.mapped else params
 
-    def head(self, head, features, y, weight, n_way):
-        """Parameters of the last layer before adaptation."""
-        return head(features, y, weight, n_way)
+    def head(self, head, features, y, weight, n_way, class_mask):
+        """Tensors of the last layer that a head makes of a support set."""
+        return head(features, y, weight, n_way, class_mask)
 
     def features(self, params, x):
         """What the backbone makes of rows: ``(n_rows, n_features)``."""
@@ -72,9 +76,9 @@ class ModuleNetwork:
         }
         return functional_call(self.backbone, own, (x,)).flatten(1)
 
-    def outputs(self, params, x, class_mask=None):
-        """Logits or predictions of rows: ``(n_rows, n_outputs)``."""
-        return _head_outputs(params, self.features(params, x), class_mask)
+    def answers(self, params, x, class_mask=None):
+        """``outputs`` of rows, logits or predictions, and their ``variance``: ``(n_rows, n_outputs)``."""
+        return answers(params, self.features(params, x), class_mask)
 
     def gradient(self, start, adapted, x, y, weight, class_mask=None):
         """The gradient that the inner loop descends, by the parameters named in ``adapted``."""
@@ -90,9 +94,8 @@ class ModuleNetwork:
 
         def loss(params):
             params = start | params
-            outputs = _head_outputs(
-                params, self.features(params, x()) if features is None else features, class_mask
-            )
+            seen = self.features(params, x()) if features is None else features
+            outputs = _mean_outputs(params, seen, class_mask)
             value = self.loss(outputs, y, weight)
             return value, Evidence(outputs, y, weight, n_way, value)
 
@@ -111,13 +114,17 @@ class MLPNetwork:
     @staticmethod
     def takes(backbone, loss):
         """Whether the backbone is exactly the one whose derivatives are written out, and the loss too."""
-        if type(backbone) is not MLP or loss not in (cross_entropy, squared_error):
+        if loss not in (cross_entropy, squared_error):
+            return False
+        if type(backbone) is InputAndMLP and not _is_changed(backbone):
+            backbone = backbone.mlp
+        if type(backbone) is not MLP:
             return False
         names = [f"layers.{i}.{name}" for i in range(len(backbone.layers)) for name in ("weight", "bias")]
         return (
             all(type(layer) is nn.Linear for layer in backbone.layers)
             and [name for name, _ in backbone.named_parameters()] == names  # none shared, none beside
-            and not any("forward" in vars(m) or _has_hooks(m) for m in backbone.modules())
+            and not any(map(_is_changed, backbone.modules()))
         )
 
     def lone_rows(self, rows):
@@ -137,8 +144,10 @@ class MLPNetwork:
         named = self.backbone.named_parameters()
         return {f"backbone.{name}": p.expand(n_tasks, *p.shape) for name, p in named}
 
-    def head(self, head, features, y, weight, n_way):
-        """Parameters of the last layers before adaptation."""
+    def head(self, head, features, y, weight, n_way, class_mask):
+        """Tensors of the last layers that a head makes of the support sets."""
+        if head.is_posterior:
+            return head(features, y, weight, n_way, class_mask)
         if head.reads_support:
             return torch.vmap(lambda *task: head(*task, n_way))(features, y, weight)
         return {name: p.expand(len(y), *p.shape) for name, p in head(None, y, weight, n_way).items()}
@@ -146,28 +155,35 @@ class MLPNetwork:
     def features(self, params, x):
         """What the backbone makes of rows: ``(n_tasks, n_rows, n_features)``."""
         layers = [p for name, p in params.items() if name.startswith("backbone.")]
-        return mlp(x, layers, relu_last=True)
+        features = mlp(x, layers, relu_last=True)
+        return torch.cat([x, features], -1) if type(self.backbone) is InputAndMLP else features
 
-    def outputs(self, params, x, class_mask=None):
-        """Logits or predictions of rows: ``(n_tasks, n_rows, n_outputs)``."""
-        outputs = mlp(x, list(params.values()))
-        return outputs if class_mask is None else outputs.masked_fill(~class_mask[:, None], ABSENT)
+    def answers(self, params, x, class_mask=None):
+        """``outputs`` and ``variance`` of rows, both of shape ``(n_tasks, n_rows, n_outputs)``."""
+        return answers(params, self.features(params, x), class_mask)
 
     def gradient(self, start, adapted, x, y, weight, class_mask=None):
         """The gradient that the inner loop descends."""
         softmax = self.loss is cross_entropy
-        n_outputs = start["head.bias"].shape[-1]
+        head = [start["head.weight"], start["head.bias"]]
+        n_outputs = head[1].shape[-1]
         target = nn.functional.one_hot(y, n_outputs).to(weight.dtype) if softmax else y
         target = target.mT.contiguous()
         total = weight.sum(-1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
         scale = (weight / total * (1 if softmax else 2 / n_outputs))[:, None]
         offset = None if class_mask is None else ABSENT * ~class_mask[..., None]
         n_way = _n_way(weight, class_mask)
+        if type(self.backbone) is InputAndMLP:  # what it adds to the outputs without the network, stays
+            of_input, head[0] = head[0].tensor_split([self.backbone.in_features], -1)
+            linear = of_input @ x().mT
+            offset = linear if offset is None else linear + offset
 
         def gradient(params):
-            *grads, outputs = MLPGradient.apply(x(), target, scale, offset, softmax, *params.values())
+            layers = list(params.values())
+            layers += head[: 2 - 2 * ("head.weight" in params)]
+            *grads, outputs = MLPGradient.apply(x(), target, scale, offset, softmax, *layers)
             outputs = outputs.mT
-            grads = dict(zip(params, grads, strict=True))
+            grads = dict(zip(params, grads, strict=False))
             if not self.with_evidence:
                 return grads, None
             return grads, Evidence(outputs, y, weight, n_way, self.loss(outputs, y, weight))
@@ -185,15 +201,29 @@ class _OneTask:
         return self.rows[part][None]
 
 
-def _has_hooks(module):
-    # torch has no public way to ask.
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+def _is_changed(module):
+    # Torch has no public way to ask for hooks.
+    return "forward" in vars(module) or bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _n_way(weight, class_mask):
     return weight.new_ones(()) if class_mask is None else class_mask.sum(-1)
 
 
-def _head_outputs(params, features, class_mask):
+def answers(params, features, class_mask):
+    """Of rows whose features are given, by all tensors of the last layer."""
+    layer = {n.removeprefix("head."): p for n, p in params.items() if n.startswith("head.")}
+    if "noise" in layer:
+        mean, variance = predict(layer, features)
+        return {"outputs": mean, "variance": variance}
+    return {"outputs": _masked(logits(layer, features), class_mask)}
+
+
+def _mean_outputs(params, features, class_mask):
+    """Of rows of one task, by the last layer's mean alone."""
     outputs = nn.functional.linear(features, params["head.weight"], params["head.bias"])
-    return outputs if class_mask is None else outputs.masked_fill(~class_mask, ABSENT)
+    return _masked(outputs, class_mask)
+
+
+def _masked(outputs, class_mask):
+    return outputs if class_mask is None else outputs.masked_fill(~class_mask[..., None, :], ABSENT)

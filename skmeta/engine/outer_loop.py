@@ -90,7 +90,7 @@ def settle(net, batch):
     """
     learner = net.module_.train()  # after a fit it is not, and then drops nothing out
     inputs, target = ({name: t[:2] for name, t in part.items()} for part in batch)
-    if learner.meta_gradient == "second_order":
+    if learner.meta_gradient == "second_order" and learner.adapted:
         _settle_order(learner, inputs)
     _settle_strategy(net, inputs, target)
     learner.zero_grad(set_to_none=True)

@@ -33,9 +33,9 @@ def updates_of(learner, *support, **how):
     g.register_forward_hook(note)
     with torch.no_grad():
         learner.adapt_task(*support, **how)
-    gradient, predicted = np.array(steps).reshape(-1, 2, len(inner_lr)).swapaxes(0, 1)
+    gradient, predicted = np.array(steps).reshape(len(steps), 2, len(inner_lr)).swapaxes(0, 1)
     updates = {"tensors": np.array(learner.adapted), "gradient": gradient, "predicted": predicted}
     if isinstance(g, BasisMetaModel):
-        weights = np.array(weights).reshape(-1, len(inner_lr), len(g.directions))
+        weights = np.array(weights).reshape(len(steps), len(inner_lr), len(g.directions))
         updates |= {"directions": np.array(g.directions), "weights": weights}
     return updates

@@ -2,6 +2,7 @@
 
 import copy
 import secrets
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -10,13 +11,21 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
 from skmeta.core.inequality import INEQUALITIES
-from skmeta.engine import can_resume, meta_train, own_random_state, packed, unpack
+from skmeta.engine import (
+    best_epoch,
+    can_resume,
+    fit_start,
+    meta_train,
+    own_random_state,
+    packed,
+    unpack,
+)
 from skmeta.estimators.defaults import HasParameters
 from skmeta.estimators.inference import (
     Network,
     Question,
     adapted_params,
-    outputs_of_rows,
+    answers_of_rows,
     outputs_of_tasks,
 )
 from skmeta.estimators.params import check_params, is_same
@@ -27,15 +36,22 @@ from skmeta.estimators.training import (
     make_network,
     make_sources,
     split_rows,
+    what_to_start_from,
 )
 from skmeta.tasks.rows import check_rows, describe, is_task_list, read_tasks
 from skmeta.tasks.scored import draw_scored
 
 # Parameters that a warm start obeys or need not.
 MAY_CHANGE = "max_iter", "adapt_steps", "warm_start", "verbose", "random_state"
-# What max_iter="auto" means. One task alone has nothing to share with others.
-STEPS_FOR_TASKS = 600
-STEPS_FOR_ONE_TASK = 20
+# What "auto" means: with a head that the inner loop adapts, and with the posterior one. Steps are for many
+# tasks and for one alone, which has nothing to share with others.
+PLAIN = {"n_shot": 5, "outer_lr": 2e-3, "average": 0.0, "early_stopping": False, "validation_fraction": 0.1}
+PLAIN_STEPS = 600, 20
+POSTERIOR = {"outer_lr": 1e-2, "average": 0.98, "validation_fraction": 0.2}
+POSTERIOR_STEPS = 1000, 0
+POSTERIOR_SHOTS = {"natural": (1, 30), "stratified": (1, 5)}
+# Tasks, or times as many classes as an episode has, of which early_stopping="auto" holds some out.
+ENOUGH_TO_HOLD_OUT = 10
 
 
 class MetaEstimator(HasParameters):
@@ -59,6 +75,9 @@ class MetaEstimator(HasParameters):
         Tasks that were given to ``fit``, those that were left out included.
     n_iter_ : int
         Outer steps, skipped ones included.
+    best_iter_ : int
+        The outer step whose state was kept: the last one, or by early stopping the best; 0 is the start of a
+        posterior head.
     n_skipped_ : int
         Outer steps that were not finite, and so not made.
     history_ : skorch History
@@ -102,11 +121,13 @@ class MetaEstimator(HasParameters):
         """
         # A copy takes what validation learns, so that bad input leaves the estimator as it was.
         probe = self._checked_copy()
+        params = probe.get_params(deep=False)
         resume = probe.warm_start and hasattr(self, "net_")
         if resume:
             probe._check_resumable()
         tasks = read_tasks(probe, X, y, groups, reset=not resume)
         plan = probe._make_plan(tasks)
+        probe.set_params(**probe._chosen(plan, tasks, self._was_chosen if resume else {}))
         seed = probe._seed if resume else probe._draw_seed()
         training_rows, validation_rows = split_rows(probe, tasks, plan, seed)
         if resume:
@@ -119,13 +140,21 @@ class MetaEstimator(HasParameters):
         else:
             with own_random_state(seed, device):
                 network = make_network(probe, tasks, training_rows, plan, device)
-        steps = range(first, first + probe._n_steps(plan))
+        steps = range(first, first + probe.max_iter)
         training, validation = make_sources(
             probe, network, tasks, plan, training_rows, validation_rows, seed, steps
         )
-        meta_train(network.net, training, validation, seed + first)
+        from_start = plan.head == "posterior" and not resume
+        start = partial(what_to_start_from, probe, network, training, tasks, plan)
+        if from_start:
+            fit_start(network.net.module_, *start(training_rows))
+        if len(steps):
+            meta_train(network.net, training, validation, seed + first)
+        if from_start and best_epoch(network.net) == 0 and not probe.warm_start:
+            # The start it is: of all tasks, then. What goes on must not know those that are held out.
+            fit_start(network.net.module_, *start(plan.rows))
         network.net.module_.eval()
-        self._keep(probe, network, plan, seed, tasks)
+        self._keep(probe, network, plan, seed, tasks, params)
         return self
 
     def adapt(self, X, y):
@@ -264,9 +293,7 @@ class MetaEstimator(HasParameters):
     def loss_curve_(self):
         """Outer objective of each step: list of float."""
         self._check_meta_trained()
-        return [
-            row["train_loss"] for epoch in self.history_ for row in epoch["batches"] if "train_loss" in row
-        ]
+        return _losses(self.history_)
 
     @property
     def device_(self):
@@ -313,12 +340,32 @@ class MetaEstimator(HasParameters):
             return secrets.randbelow(2**31)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _n_steps(self, plan):
-        if self.max_iter != "auto":
-            return self.max_iter
-        return STEPS_FOR_ONE_TASK if plan.one_task else STEPS_FOR_TASKS
+    def _chosen_shots(self, head, natural, own_classes):
+        if self.n_shot != "auto":
+            return self.n_shot
+        if head != "posterior":
+            return PLAIN["n_shot"]
+        least, most = POSTERIOR_SHOTS["natural" if natural else "stratified"]
+        return (2, most) if natural and own_classes else (least, most)
 
-    def _keep(self, probe, network, plan, seed, tasks):
+    def _chosen(self, plan, tasks, before):
+        """The parameters that are "auto", for this plan; those that were chosen ``before`` stay."""
+        values, steps = PLAIN, PLAIN_STEPS
+        if plan.head == "posterior":
+            values = POSTERIOR | {"early_stopping": self._can_hold_out(plan, tasks)}
+            steps = POSTERIOR_STEPS
+        values = values | {"n_shot": plan.n_shot, "max_iter": steps[plan.one_task]}
+        values |= before
+        self._was_chosen = {n: v for n, v in values.items() if n != "max_iter"}
+        return {name: value for name, value in values.items() if is_same(getattr(self, name), "auto")}
+
+    def _can_hold_out(self, plan, tasks):
+        n_tasks = len(np.unique(tasks.task[plan.rows]))
+        if n_tasks > 1:
+            return n_tasks >= ENOUGH_TO_HOLD_OUT
+        return plan.n_way is not None and len(np.unique(plan.codes)) >= ENOUGH_TO_HOLD_OUT * plan.n_way
+
+    def _keep(self, probe, network, plan, seed, tasks, params):
         """Take what a fit learned, and forget what was adapted before it."""
         for name in ("adapted_params_", "_adapted_to", "classes_", "feature_names_in_"):
             vars(self).pop(name, None)
@@ -328,10 +375,13 @@ class MetaEstimator(HasParameters):
         net = network.net
         self.net_, self._preparation, self._seed = net, network.preparation, seed
         self._keep_plan(plan, tasks)
-        self._fitted_params = probe.get_params(deep=False)
+        self._fitted_params, self._was_chosen = params, probe._was_chosen
         self.n_tasks_ = tasks.n_tasks
         self.history_ = net.history
         self.n_iter_ = len(self.loss_curve_)
+        kept = best_epoch(net)
+        epochs = net.history if kept is None else net.history[:kept]
+        self.best_iter_ = len(_losses(epochs))
         self.validation_scores_ = [row["valid_score"] for row in net.history if "valid_score" in row]
         self.n_skipped_ = dict(net.callbacks_)["skip_non_finite"].n_skipped_
         if tasks.flat:
@@ -357,8 +407,12 @@ class MetaEstimator(HasParameters):
 
     def _outputs(self, X):
         """Logits or scaled targets of the adapted task's rows, an array of shape (n_rows, n_outputs)."""
+        return self._answers(X)["outputs"]
+
+    def _answers(self, X):
+        """The outputs and, of a posterior's values, their variance: a dict of arrays."""
         self._check_adapted()
-        return outputs_of_rows(self._network(), self.adapted_params_, check_rows(self, X, empty=True))
+        return answers_of_rows(self._network(), self.adapted_params_, check_rows(self, X, empty=True))
 
     def outputs_of_tasks(self, names, supports, X_queries):
         """What ``predict_tasks`` decides by: outputs ``(n_query, n_outputs)`` and the decoder of each task.
@@ -400,5 +454,16 @@ class MetaEstimator(HasParameters):
                 f"'all'. Got {self.adapt_params!r} instead."
             )
 
+    def _check_head_can_learn(self, head):
+        if head == "posterior" and self.meta_gradient in ("reptile", "joint"):
+            raise ValueError(
+                "head='posterior' is learned through the inner loop, so meta_gradient must be 'second_order' "
+                f"or 'first_order'. Got {self.meta_gradient!r} instead."
+            )
+
     def _make_meta_model(self):
         return None
+
+
+def _losses(epochs):
+    return [row["train_loss"] for epoch in epochs for row in epoch["batches"] if "train_loss" in row]

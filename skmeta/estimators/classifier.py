@@ -12,6 +12,7 @@ from sklearn.utils import column_or_1d
 from skmeta.core import losses
 from skmeta.core.heads import HEADS, LinearHead
 from skmeta.core.inequality import INEQUALITIES
+from skmeta.core.posterior import LeastSquaresHead, SoftmaxHead
 from skmeta.estimators.base import MetaEstimator
 from skmeta.tasks.batch import OwnClasses, SharedClasses
 from skmeta.tasks.split import check_query_classes, usable_rows
@@ -36,12 +37,21 @@ class ClassPlan:
     shared: bool
     head: str
     n_way: int | None
+    n_shot: object
     natural: bool
     one_task: bool
 
     loss = staticmethod(losses.cross_entropy)
-    score = staticmethod(losses.accuracy)
-    gradient_clip = largest_inner_gradient = None
+    largest_inner_gradient = None
+
+    @property
+    def score(self):
+        """What the held-out tasks are looked at by; no method, which would hold the rows."""
+        return losses.log_likelihood_of_classes if self.head == "posterior" else losses.accuracy_of_classes
+
+    @property
+    def gradient_clip(self):
+        return 1.0 if self.head == "posterior" else None
 
     @property
     def targets(self):
@@ -55,6 +65,10 @@ class ClassPlan:
         """Nothing is learned of labels before meta-training."""
 
     def make_head(self, n_features):
+        if self.head == "posterior":
+            if self.classes is not None and len(self.classes) == 2:
+                return SoftmaxHead(n_features, 2)
+            return LeastSquaresHead(n_features, None if self.classes is None else len(self.classes))
         if self.classes is None:
             return HEADS[self.head](n_features)
         return LinearHead(n_features, len(self.classes))
@@ -65,11 +79,13 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
 
     Parameters
     ----------
-    head : {"auto", "linear", "tied", "prototype", "cosine"}
+    head : {"auto", "linear", "tied", "prototype", "cosine", "posterior"}
         How the last layer of a task starts. ``"linear"``: a learned row for each class of the shared
         label space. ``"tied"``: one learned row for all classes. ``"prototype"``: from the class means
         of the support set, the nearest by distance. ``"cosine"``: from them, the nearest by angle.
-        ``"auto"``: linear for a shared label space, else prototype.
+        ``"auto"``: linear for a shared label space, else prototype. With ``"posterior"`` the last layer is
+        not adapted by the inner loop but solved after it: the posterior of a Gaussian prior that is learned
+        over the tasks, given the support set. It starts as a mixed model of the features.
     label_space : {"auto", "shared", "per_task"}
         Whether a label means the same in every task. ``"auto"``: shared if some task holds every class
         that occurs, or if most classes occur in several tasks; of a single task, if there are at most
@@ -78,11 +94,13 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         Classes in an episode of a per-task label space; with a shared one, all that the task holds.
     sampling : {"auto", "natural", "stratified"}
         How an episode is drawn: ``"stratified"``, so many rows of each class; ``"natural"``, so many
-        rows of the task at random, whatever their class. ``"auto"`` is stratified.
-    n_shot : int or tuple (least, most)
+        rows of the task at random, whatever their class. ``"auto"`` is stratified; in training with the
+        posterior head, natural if labels are shared.
+    n_shot : int, tuple (least, most) or "auto"
         Support rows in an episode: of each class in a stratified draw, in all in a natural one. With a
-        pair it varies in training, from the least to the most. Of a class with fewer than ``n_shot + 1``
-        rows, half are support.
+        pair it varies in training, from the least to the most, small numbers as often as large ones. Of a
+        class with fewer than ``n_shot + 1`` rows, half are support. ``"auto"`` is 5; with the posterior head
+        (1, 30) in natural draws, (1, 5) in stratified ones.
     n_query : int
         Query rows in an episode, counted likewise.
     task_regularizer : None or {"entropy", "theil", "gini", "atkinson", "generalized_entropy", "log_variance"}
@@ -101,9 +119,8 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
 
     score = MetaEstimator.score  # of tasks too; ClassifierMixin's knows rows only
 
-    def __init__(self, *args, head="auto", label_space="auto", n_way=5, sampling="auto", **kwargs):
+    def __init__(self, *args, label_space="auto", n_way=5, sampling="auto", **kwargs):
         super().__init__(*args, **kwargs)
-        self.head = head
         self.label_space = label_space
         self.n_way = n_way
         self.sampling = sampling
@@ -166,26 +183,28 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         head = self.head
         if head == "auto":
             head = "linear" if shared else PER_TASK_HEAD
+        natural = self._is_natural() or (self.sampling == "auto" and shared and head == "posterior")
+        n_shot = self._chosen_shots(head, natural, own_classes=not shared)
         self._check_combination()
         self._check_head(head, shared)
+        self._check_head_can_learn(head)
         if len(classes) < 2:
             has = "y has" if tasks.flat else "the tasks have"
             raise ValueError(f"{has} only 1 class, {classes[0].item()!r}; a classifier needs 2 or more.")
-        own_classes = head != "linear"
-        if own_classes and tasks.given is None and np.min(self.n_shot) == 0:
+        own_classes = not shared if head == "posterior" else head != "linear"
+        if own_classes and tasks.given is None and np.min(n_shot) == 0:
             raise ValueError(
                 f"The 'n_shot' parameter of {type(self).__name__} must be 1 or more where the last layer is "
                 f"made of the classes of a support set, by head={head!r}. Got {self.n_shot!r} instead. Pass "
                 "label_space='shared' and head='linear' if labels mean the same in every task."
             )
-        natural = self._is_natural()
-        if own_classes and tasks.given is None and natural and np.min(self.n_shot) < 2:
+        if own_classes and tasks.given is None and natural and np.min(n_shot) < 2:
             raise ValueError(
                 f"The 'n_shot' parameter of {type(self).__name__} must be 2 or more in natural draws where "
                 f"the last layer is made of the classes of a support set, by head={head!r}. Got "
                 f"{self.n_shot!r} instead. Pass more, or sampling='stratified'."
             )
-        rows = usable_rows(tasks, codes, natural=natural, own_classes=own_classes, n_shot=self.n_shot)
+        rows = usable_rows(tasks, codes, natural=natural, own_classes=own_classes, n_shot=n_shot)
         if tasks.given is not None and own_classes:
             check_query_classes(tasks, codes, classes, rows)
         return ClassPlan(
@@ -195,6 +214,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             shared=shared,
             head=head,
             n_way=None if shared else self.n_way,
+            n_shot=n_shot,
             natural=natural,
             one_task=shared and tasks.n_tasks == 1,
         )

@@ -48,20 +48,25 @@ class HasParameters(BaseEstimator):
         ``skmeta.GaussianNoise``, ``skmeta.Rotations`` and ``skmeta.Shifts``.
     optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer class
         Of the outer loop.
-    outer_lr : float
-        Step size of the outer loop.
-    average : float
+    outer_lr : float or "auto"
+        Step size of the outer loop. ``"auto"`` is 0.002, or 0.01 with the posterior head.
+    average : float or "auto"
         Decay of a moving average of the outer loop's iterates, which is what is validated and kept: 0.99
-        averages over the last hundred or so. 0 keeps the last one.
+        averages over the last hundred or so. 0 keeps the last one. ``"auto"`` is 0, or 0.98 with the
+        posterior head.
     max_iter : int or "auto"
-        Outer steps. ``"auto"``: 600, or 20 for a single task (of a classifier, with a shared label space).
+        Outer steps. ``"auto"``: 600, or 20 for a single task (of a classifier, with a shared label space);
+        1000 or 0 with the posterior head.
     meta_batch_size : int
         Episodes in an outer step.
-    early_stopping : bool
+    early_stopping : bool or "auto"
         Hold out tasks for meta-validation and keep the best state. Of a single task, classes or rows
-        are held out. The score is looked at after each epoch of 50 outer steps, a row of ``history_``.
-    validation_fraction : float
-        Share of the tasks that is held out.
+        are held out. The score is looked at after each epoch of 50 outer steps, a row of ``history_``; with
+        the posterior head also before the first step, and if that is best, the start is what is kept, fitted
+        to all tasks. ``"auto"`` is on with the posterior head, if there are 10 tasks or more, or in a single
+        one 10 times ``n_way`` classes.
+    validation_fraction : float or "auto"
+        Share of the tasks that is held out. ``"auto"`` is 0.1, or 0.2 with the posterior head.
     n_iter_no_change : int
         Looks without an improvement by ``tol`` after which training stops.
     tol : float
@@ -95,7 +100,8 @@ class HasParameters(BaseEstimator):
         module=None,
         *,
         hidden_layer_sizes=(64, 64),
-        n_shot=5,
+        head="auto",
+        n_shot="auto",
         n_query=15,
         inner_lr=0.05,
         inner_steps=5,
@@ -107,12 +113,12 @@ class HasParameters(BaseEstimator):
         regularizer_weight=0.1,
         augment=None,
         optimizer="adam",
-        outer_lr=2e-3,
-        average=0.0,
+        outer_lr="auto",
+        average="auto",
         max_iter="auto",
         meta_batch_size=16,
-        early_stopping=False,
-        validation_fraction=0.1,
+        early_stopping="auto",
+        validation_fraction="auto",
         n_iter_no_change=10,
         tol=1e-4,
         callbacks=None,
@@ -124,6 +130,7 @@ class HasParameters(BaseEstimator):
     ):
         self.module = module
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.head = head
         self.n_shot = n_shot
         self.n_query = n_query
         self.inner_lr = inner_lr

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from skmeta.core.backbones import MLP
+from skmeta.core.backbones import MLP, InputAndMLP
 from skmeta.engine import updates_of
 from skmeta.tasks import limits
 from skmeta.tasks.batch import Rows, make_batch
@@ -86,23 +86,27 @@ def _support(network, question, n_steps):
     return (rows, targets.to(network.device), weight, mask), how
 
 
-def outputs_of_rows(network, params, X):
-    """Outputs ``(n_rows, n_outputs)`` of an adapted task, an array; FloatingPointError if not finite."""
+def answers_of_rows(network, params, X):
+    """``outputs`` of an adapted task, ``(n_rows, n_outputs)``, and their ``variance`` if they have one.
+
+    A dict of arrays; FloatingPointError if one is not finite.
+    """
     learner = network.net.module_.for_this_thread()
     # A float32 product depends on how many rows it has, so a row alone would differ from the same row
     # among others; for the default network, doubles cost little.
-    double = isinstance(learner.backbone, MLP) and network.device.type != "mps"
+    double = isinstance(learner.backbone, MLP | InputAndMLP) and network.device.type != "mps"
     dtype = torch.float64 if double else network.dtype
     params = {name: p.to(network.device, dtype) for name, p in params.items()}
     rows = network.rows(X)
     with torch.no_grad():
         parts = [
-            learner.outputs(params, rows[index].to(dtype) if double else rows[index]).cpu()
+            learner.answers(params, rows[index].to(dtype) if double else rows[index])
             for index in limits.parts(X.shape[0], rows.shape)
         ]
-    outputs = torch.cat(parts).double().numpy()
-    check_outputs(outputs)
-    return outputs
+    answers = {name: torch.cat([part[name].cpu() for part in parts]).double().numpy() for name in parts[0]}
+    for values in answers.values():
+        check_outputs(values)
+    return answers
 
 
 def outputs_of_tasks(network, questions, n_steps):

@@ -6,14 +6,16 @@ import inspect
 import torch
 from torch import nn
 
-from skmeta.core.backbones import BATCH_NORMS, MLP
+from skmeta.core.backbones import BATCH_NORMS, MLP, InputAndMLP
 
 # Images have so many channels: grey, colours, or colours and opacity.
 CHANNELS = 1, 3, 4
 
 
-def make_backbone(module, input_shape, hidden_layer_sizes, kwargs):
+def make_backbone(module, input_shape, hidden_layer_sizes, kwargs, keeps_input=False):
     """New ``nn.Module`` for rows of ``input_shape``; ``module`` as the estimators take it.
+
+    The default one ``keeps_input`` beside what it makes of it, or not.
 
     A class or factory is called with those of ``in_features``, ``in_channels`` and ``input_shape``
     that its signature names, and with ``kwargs``.
@@ -21,7 +23,7 @@ def make_backbone(module, input_shape, hidden_layer_sizes, kwargs):
     if module is None:
         if len(input_shape) > 1:
             raise ValueError(_needs_a_module(tuple(input_shape)))
-        module = MLP
+        module = InputAndMLP if keeps_input and len(hidden_layer_sizes) else MLP
         kwargs = {"hidden_layer_sizes": tuple(hidden_layer_sizes)} | kwargs
     if not isinstance(module, nn.Module):
         return _uncompiled(_call(module, input_shape, kwargs))

@@ -50,6 +50,7 @@ def _is_callbacks(value):
     return all(len(pair) == 2 and hasattr(pair[1], "on_train_begin") for pair in named)
 
 
+AUTO = Options(("auto",))
 BOOLEAN = Kind(lambda v: isinstance(v, bool | np.bool_), "a bool")
 
 # Parameters that there were, and what to do instead.
@@ -62,11 +63,11 @@ GONE = {
 CONSTRAINTS = {
     "module": [NONE, Kind(callable, "an nn.Module, its class or a factory")],
     "hidden_layer_sizes": [Kind(_is_sizes, "a tuple of ints in [1, inf)")],
-    "head": [Options(("auto", *HEADS))],
+    "head": [Options(("auto", *HEADS, "posterior"))],
     "label_space": [Options(("auto", "shared", "per_task"))],
     "n_way": [Number(Integral, 2)],
     "sampling": [SAMPLING],
-    "n_shot": [SIZE, Kind(_is_range, "a pair (least, most) of ints, 0 <= least <= most")],
+    "n_shot": [SIZE, Kind(_is_range, "a pair (least, most) of ints, 0 <= least <= most"), AUTO],
     "n_query": [COUNT],
     "inner_lr": [POSITIVE],
     "inner_steps": [COUNT],
@@ -92,12 +93,12 @@ CONSTRAINTS = {
             "a torch.optim.Optimizer class",
         ),
     ],
-    "outer_lr": [POSITIVE],
-    "average": [Number(Real, 0, 1)],
-    "max_iter": [COUNT, Options(("auto",))],
+    "outer_lr": [POSITIVE, AUTO],
+    "average": [Number(Real, 0, 1), AUTO],
+    "max_iter": [COUNT, AUTO],
     "meta_batch_size": [COUNT],
-    "early_stopping": [BOOLEAN],
-    "validation_fraction": [Number(Real, 0, 1, closed=False)],
+    "early_stopping": [BOOLEAN, AUTO],
+    "validation_fraction": [Number(Real, 0, 1, closed=False), AUTO],
     "n_iter_no_change": [COUNT],
     "tol": [Number(Real, 0)],
     "callbacks": [NONE, Kind(_is_callbacks, "a list of skorch callbacks")],
@@ -124,6 +125,8 @@ def check_params(estimator):
             raise ValueError(f"{owner} has no parameter {name!r}, set to {value!r}; it takes {known}.")
         if name == "meta_gradient" and hasattr(estimator, "meta_model"):
             allowed = [Options(("second_order", "first_order"))]  # the others would not train it
+        if name == "head" and not hasattr(estimator, "label_space"):
+            allowed = [Options(("auto", "linear", "posterior"))]  # the others are of classes
         checked[name] = check_value(owner, name, value, allowed) if allowed else plain(value)
     return checked
 

@@ -1,18 +1,22 @@
 """The regressors: targets to values of the order of one, and back."""
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
+from scipy.stats import norm
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
 from skmeta.core import losses
 from skmeta.core.heads import LinearHead
+from skmeta.core.posterior import GaussianHead
 from skmeta.estimators.base import MetaEstimator
+from skmeta.parameter_rules import Number, check_value
 from skmeta.tasks.batch import Values
 from skmeta.tasks.split import usable_rows
-from skmeta.tasks.targets import TargetScaler, moments
+from skmeta.tasks.targets import CommonScale, TargetScaler, are_alike, moments
 
 
 @dataclass
@@ -26,7 +30,9 @@ class TargetPlan:
     task: np.ndarray
     rows: np.ndarray
     one_task: bool
-    scaler: TargetScaler | None = None
+    head: str
+    n_shot: object
+    scaler: TargetScaler | CommonScale | None = None
     spread: torch.Tensor | None = None
 
     natural = True
@@ -39,7 +45,8 @@ class TargetPlan:
     # and none were .69, .31, .31 and not finite (TAML), .45, 1.72, .39 and .38 (TMAML).
     largest_inner_gradient = 30.0
     loss = staticmethod(losses.squared_error)
-    score = staticmethod(losses.one_minus_squared_error)
+
+    score = staticmethod(losses.score_of_values)
 
     @property
     def codes(self):
@@ -59,12 +66,16 @@ class TargetPlan:
         all_moments = [torch.stack(values) for values in zip(*each, strict=True)]
         if self.scaler is None:
             trained = torch.as_tensor(key % 2 == 1)
-            self.scaler = TargetScaler(*(values[trained] for values in all_moments))
+            of_training = [values[trained] for values in all_moments]
+            self.scaler = TargetScaler(*of_training)
+            if self.head == "posterior" and are_alike(self.scaler):
+                self.scaler = CommonScale(*of_training)
         _, scale = self.scaler.from_moments(*all_moments)
         self.spread = scale[torch.as_tensor(part)]
 
     def make_head(self, n_features):
-        return LinearHead(n_features, self.targets.shape[1])
+        kind = GaussianHead if self.head == "posterior" else LinearHead
+        return kind(n_features, self.targets.shape[1])
 
 
 class MetaRegressor(RegressorMixin, MetaEstimator):
@@ -72,9 +83,14 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
 
     Parameters
     ----------
-    n_shot : int or tuple (least, most)
-        Support rows of a task in an episode. With a pair it varies in training, from the least to the most.
-        Of a task with fewer than ``n_shot + 1`` rows, half are support.
+    head : {"auto", "linear", "posterior"}
+        The last layer of a task. ``"linear"``, which ``"auto"`` is: learned, and adapted by the inner loop.
+        ``"posterior"``: the posterior of a Gaussian prior that is learned over the tasks, given the support
+        set; it starts as a linear mixed model of the features, and tells deviations and intervals.
+    n_shot : int, tuple (least, most) or "auto"
+        Support rows of a task in an episode. With a pair it varies in training, from the least to the most,
+        small numbers as often as large ones. Of a task with fewer than ``n_shot + 1`` rows, half are support.
+        ``"auto"`` is 5, or (1, 30) with the posterior head.
     n_query : int
         Query rows of a task in an episode.
 
@@ -86,20 +102,63 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
     """
 
     score = MetaEstimator.score  # of tasks too; RegressorMixin's knows rows only
+
     _least_to_score = 2  # R² of one row is not defined
 
-    def predict(self, X):
+    def predict(self, X, return_std=False):
         """Targets of the adapted task's rows.
 
         Parameters
         ----------
         X : {array, sparse matrix, DataFrame} of shape (n_query, ...)
+        return_std : bool, default=False
+            Also return the standard deviations of the targets, that of single rows included.
 
         Returns
         -------
         array of shape (n_query,) or (n_query, n_outputs), as ``y`` in ``fit``
+        deviations : array of the same shape
+            With ``return_std``.
+
+        Raises
+        ------
+        ValueError
+            If deviations are asked for without ``head="posterior"``.
         """
-        return self.decide(self._outputs(X), self._level_and_scale)
+        answers = self._answers(X)
+        predicted = self.decide(answers["outputs"], self._level_and_scale)
+        if not return_std:
+            return predicted
+        if "variance" not in answers:
+            raise ValueError(
+                f"This {type(self).__name__} has no deviations, which need the posterior of the last layer: "
+                "fit with head='posterior'."
+            )
+        _, scale = self._level_and_scale
+        return predicted, (scale * np.sqrt(answers["variance"])).reshape(predicted.shape)
+
+    def predict_interval(self, X, coverage=0.9):
+        """Intervals that the targets of the adapted task's rows are in, with that probability each.
+
+        Parameters
+        ----------
+        X : {array, sparse matrix, DataFrame} of shape (n_query, ...)
+        coverage : float in (0, 1), default=0.9
+
+        Returns
+        -------
+        array of shape (n_query, 2) or (n_query, n_outputs, 2)
+            The lower ends, then the upper ones.
+
+        Raises
+        ------
+        ValueError
+            As ``predict`` with ``return_std``, or if ``coverage`` is not between 0 and 1.
+        """
+        check_value("predict_interval", "coverage", coverage, [Number(Real, 0, 1, closed=False)])
+        predicted, deviation = self.predict(X, return_std=True)
+        half = norm.ppf((1 + coverage) / 2) * deviation
+        return np.stack([predicted - half, predicted + half], axis=-1)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -118,8 +177,11 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
 
     def _make_plan(self, tasks):
         self._check_combination()
-        rows = usable_rows(tasks, None, natural=True, own_classes=False, n_shot=self.n_shot)
-        return TargetPlan(_as_columns(tasks.y), tasks.task, rows, one_task=tasks.n_tasks == 1)
+        head = "linear" if self.head == "auto" else self.head
+        self._check_head_can_learn(head)
+        n_shot = self._chosen_shots(head, natural=True, own_classes=False)
+        rows = usable_rows(tasks, None, natural=True, own_classes=False, n_shot=n_shot)
+        return TargetPlan(_as_columns(tasks.y), tasks.task, rows, tasks.n_tasks == 1, head, n_shot)
 
     def _check_combination(self):
         super()._check_combination()

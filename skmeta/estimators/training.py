@@ -12,7 +12,8 @@ from skmeta.estimators.inference import Network
 from skmeta.estimators.modules import count_features, make_backbone
 from skmeta.estimators.params import SKORCH_PREFIXES
 from skmeta.tasks import limits
-from skmeta.tasks.batch import Rows
+from skmeta.tasks.batch import Rows, make_batch
+from skmeta.tasks.episodes import evenly, whole_tasks
 from skmeta.tasks.preparation import Preparation, check_cast, standardizing
 from skmeta.tasks.split import hold_out, make_sampler
 
@@ -22,6 +23,10 @@ VALIDATION_EPISODES = 64
 # do not depend on how a candidate of a search is trained.
 SCORED_SHOTS = 5
 VALIDATION_QUERIES = 15
+# Tasks and rows of each that the start of a posterior head is fitted to, at most; else how often episodes are
+# drawn, and how many of them at once, at least.
+TASKS_TO_START_FROM, ROWS_TO_START_FROM = 300, 100
+EPISODES_TO_START_FROM, LEAST_TO_START_FROM = 6, 20
 
 
 def choose_device(device):
@@ -55,6 +60,7 @@ def make_network(estimator, tasks, rows, plan, device):
         tasks.X.shape[1:],
         estimator.hidden_layer_sizes,
         {name.removeprefix("module__"): value for name, value in of_module.items()},
+        keeps_input=plan.head == "posterior",
     )
     dtype = next((p.dtype for p in backbone.parameters() if p.is_floating_point()), torch.get_default_dtype())
     sample = tasks.X[rows[: limits.SAMPLE_ROWS]]
@@ -69,7 +75,7 @@ def make_network(estimator, tasks, rows, plan, device):
         backbone,
         head,
         objective=OuterObjective(plan.loss, estimator.task_regularizer, estimator.regularizer_weight),
-        adapted=adapted_names(backbone, estimator.adapt_params),
+        adapted=adapted_names(backbone, estimator.adapt_params, head.is_posterior),
         meta_model=None if meta_model is None else meta_model.to(dtype),
         inner_lr=estimator.inner_lr,
         learn_inner_lr=estimator.learn_inner_lr,
@@ -116,13 +122,16 @@ def _callbacks(estimator, plan):
     if estimator.verbose:
         callbacks.append(("step_progress", engine.StepProgress()))
     if estimator.early_stopping:
-        callbacks += engine.early_stopping(plan.score, estimator.n_iter_no_change, estimator.tol)
+        patience, from_start = estimator.n_iter_no_change, plan.head == "posterior"
+        callbacks += engine.early_stopping(plan.score, patience, estimator.tol, from_start)
+    if plan.head == "posterior":
+        callbacks += engine.open_features()
     return callbacks + list(estimator.callbacks or [])
 
 
 def split_rows(estimator, tasks, plan, seed):
     """Numbers of the rows to train on, and of those to validate on, which may be none."""
-    if not estimator.early_stopping:
+    if not estimator.early_stopping or not estimator.max_iter:
         return plan.rows, plan.rows[:0]
     rng = np.random.default_rng(seed)
     held_out = hold_out(tasks, plan.codes, plan.rows, estimator.validation_fraction, plan.n_way, rng)
@@ -138,9 +147,39 @@ def make_sources(estimator, network, tasks, plan, training_rows, validation_rows
     training = engine.EpisodeSource(sampler, *read, steps, dtype=network.dtype, augmented=augmented)
     if len(validation_rows) == 0:
         return training, None
-    sampler = _sampler(tasks, plan, validation_rows, SCORED_SHOTS, VALIDATION_QUERIES)
-    n_batches = -(-max(VALIDATION_EPISODES, sampler.n_tasks) // estimator.meta_batch_size)
+    n_shot, n_episodes = SCORED_SHOTS, VALIDATION_EPISODES
+    if plan.head == "posterior":
+        n_shot, n_episodes = plan.n_shot, 4 * VALIDATION_EPISODES
+    sampler = _sampler(tasks, plan, validation_rows, n_shot, VALIDATION_QUERIES)
+    n_batches = -(-max(n_episodes, sampler.n_tasks) // estimator.meta_batch_size)
     return training, engine.EpisodeSource(sampler, *read, range(n_batches), dtype=network.dtype)
+
+
+def what_to_start_from(estimator, network, training, tasks, plan, rows):
+    """What ``engine.fit_start`` takes beside a learner: tasks of those ``rows``, and episodes of them."""
+    read = training.rows, training.labels, training.targets
+    n_numbers = training.rows.shape.numel()
+    sampler = _sampler(tasks, plan, rows, estimator.n_shot, estimator.n_query)
+    if engine.starts_as_mixed_model(network.net.module_, sampler.n_tasks):
+        n_tasks = _that_fit(sampler.n_tasks, ROWS_TO_START_FROM * n_numbers)
+        numbers, first = np.unique(tasks.task[rows], return_index=True)
+        of_tasks = np.split(rows, first[1:])
+        kept = [of_tasks[i] for i in evenly(len(numbers), n_tasks)]
+        whole = make_batch(whole_tasks(kept, ROWS_TO_START_FROM), *read, dtype=network.dtype, asked=False)
+        return whole, [], n_tasks
+    n_tasks = _that_fit(sampler.n_tasks, EPISODES_TO_START_FROM * sampler.n_rows * n_numbers)
+    generator = torch.Generator().manual_seed(0)  # of one task alone, the start is the answer
+    episodes = []
+    chosen = torch.as_tensor(evenly(sampler.n_tasks, n_tasks)).repeat(-(-LEAST_TO_START_FROM // n_tasks))
+    for _ in range(EPISODES_TO_START_FROM):
+        drawn = sampler.draw(chosen, generator)
+        drawn = make_batch(drawn, *read, dtype=network.dtype)
+        episodes.append((drawn.inputs(), drawn.target()))
+    return None, episodes, n_tasks
+
+
+def _that_fit(n_tasks, n_numbers):
+    return max(1, min(n_tasks, TASKS_TO_START_FROM, limits.NUMBERS_AT_ONCE // n_numbers))
 
 
 def _sampler(tasks, plan, rows, n_shot, n_query):
@@ -149,14 +188,15 @@ def _sampler(tasks, plan, rows, n_shot, n_query):
     return make_sampler(tasks, labels, rows, n_way=n_way, n_shot=n_shot, n_query=n_query)
 
 
-def adapted_names(backbone, adapt_params):
-    """Parameters that the inner loop changes, in order; frozen ones never are."""
+def adapted_names(backbone, adapt_params, solved_head=False):
+    """Parameters that the inner loop changes, in order: no frozen ones, none of a head that is solved."""
     names = [f"backbone.{name}" for name, p in backbone.named_parameters() if p.requires_grad]
     names += ["head.weight", "head.bias"]
-    if adapt_params == "all":
-        return names
-    patterns = ["head.*"] if adapt_params == "head" else adapt_params
+    patterns = adapt_params
+    if isinstance(adapt_params, str):
+        patterns = {"all": ["*"], "head": ["head.*"]}[adapt_params]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ValueError(f"adapt_params has {pattern!r}, which matches no parameter; there are {names}.")
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    names = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    return [name for name in names if name.startswith("backbone.") or not solved_head]

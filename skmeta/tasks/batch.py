@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from skmeta.tasks import limits
-from skmeta.tasks.targets import TargetScaler
+from skmeta.tasks.targets import CommonScale, TargetScaler
 
 
 class Batch(NamedTuple):
@@ -160,13 +160,13 @@ class Values:
 
     Parameters
     ----------
-    scaler : TargetScaler
+    scaler : TargetScaler or CommonScale
     spread : tensor of shape (n_rows, n_outputs), or None
         Scale of each row's task, the unit of the errors in its query set: a support set whose targets
         happen to be much closer to each other than the task's would else count far too much.
     """
 
-    scaler: TargetScaler
+    scaler: TargetScaler | CommonScale
     spread: torch.Tensor | None = None
 
     def read(self, episodes, values, asked=True):

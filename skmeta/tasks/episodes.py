@@ -41,7 +41,8 @@ class EpisodeSampler:
     n_way : int or None
         Labels drawn for an episode, at most; None takes all of the task.
     n_shot : int or pair of int
-        Support rows of each label; of a pair ``(least, most)``, each episode draws its own number.
+        Support rows of each label; of a pair ``(least, most)``, each episode draws its own number, small
+        ones as often as large ones.
     n_query : int
         Query rows of each label, at most. A label with fewer than ``n_shot + 1`` rows gives half of them,
         rounded up, to the support set; a label of one row is only in support sets, unless ``n_shot`` is 0.
@@ -63,6 +64,11 @@ class EpisodeSampler:
     @property
     def n_tasks(self):
         return len(self.n_cells)
+
+    @property
+    def n_units(self):
+        """How many episodes could differ in all: tasks, or of a single task sets of its labels."""
+        return self.n_tasks if self.n_tasks > 1 else max(1, int(self.n_cells) // (self.n_way or self.n_cells))
 
     @property
     def n_rows(self):
@@ -96,7 +102,9 @@ class EpisodeSampler:
         if self.least == self.most:
             return most
         drawn = torch.rand(most.shape, generator=generator)
-        return self.least + (drawn * (most - self.least + 1)).long()
+        # Evenly by the logarithm, from one up: a row more tells less, the more there are.
+        number = (most - self.least + 2).float().pow(drawn).long()
+        return (self.least + number - 1).clamp_max(most)
 
     def _take(self, cells, position, start, count, first):
         """Rows ``start`` to ``start + count`` of each cell's random order, filled up, and their weights."""
@@ -127,6 +135,8 @@ class GivenEpisodes:
     def n_tasks(self):
         return len(self.query[0])
 
+    n_units = n_tasks
+
     @property
     def n_rows(self):
         """Rows of an episode, at most."""
@@ -138,6 +148,24 @@ class GivenEpisodes:
         # A support set may be empty, and so may a query set; not both.
         filling = torch.where(support[1] > support[0], support[0], query[0])[:, None]
         return Episodes(*_between(*support, filling), *_between(*query, filling))
+
+
+def evenly(n, most):
+    """All numbers below ``n``, or ``most`` of them, evenly spaced: an int array."""
+    return np.arange(min(n, most)) * n // min(n, most)
+
+
+def whole_tasks(rows, most):
+    """``Episodes`` without query rows, whose support sets are tasks, or ``most`` rows of each, evenly spaced.
+
+    ``rows`` is a list of the row numbers of each task.
+    """
+    kept = [of_task[evenly(len(of_task), most)] for of_task in rows]
+    size = max(map(len, kept))
+    support = np.stack([np.append(k, np.full(size - len(k), k[0])) for k in kept])
+    weight = np.stack([np.arange(size) < len(k) for k in kept])
+    support, none = torch.as_tensor(support), torch.zeros(len(kept), 0)
+    return Episodes(support, torch.as_tensor(weight).float(), none.long(), none)
 
 
 def _between(first, end, filling):

@@ -9,6 +9,9 @@ import torch
 
 # A standard deviation of less than this share of the mean is rounding.
 ROUNDING = 1e-12
+# Largest variances over tasks of the scale's logarithm, and of the level in units of the scale, of tasks that
+# are alike.
+ALIKE, LEVELS_ALIKE = 1.0, 1e4
 
 
 def moments(y, weight):
@@ -52,6 +55,31 @@ class TargetScaler:
         log_scale, noise, known = _log_scale(n, mean, variance)
         scale = _drawn(torch.where(known, log_scale, self.log_scale[0]), noise, *self.log_scale).exp()
         return scale * _drawn(mean / scale, 1 / n, *self.level) if levels else None, scale
+
+
+class CommonScale:
+    """One level and one scale for all tasks, where a head knows how these differ; as ``TargetScaler``."""
+
+    def __init__(self, n, mean, variance):
+        total = n.sum(0)
+        self.level = (n * mean).sum(0) / total
+        squares = (n - 1) * variance + n * (mean - self.level).square()
+        scale = (squares.sum(0) / total).sqrt()
+        self.scale = scale.where(scale > ROUNDING * self.level.abs(), torch.ones_like(scale))
+
+    def __call__(self, y, weight):
+        """Level and scale, both ``(..., n_outputs)``."""
+        shape = *y.shape[:-2], y.shape[-1]
+        return self.level.expand(shape), self.scale.expand(shape)
+
+    def from_moments(self, n, mean, variance):
+        """Level and scale of tasks whose moments have the shape ``(..., n_outputs)``."""
+        return self.level.expand(mean.shape), self.scale.expand(mean.shape)
+
+
+def are_alike(scaler):
+    """Whether the tasks of a ``TargetScaler`` differ so little that one level and scale suit them all."""
+    return bool((scaler.log_scale[1] < ALIKE).all() and (scaler.level[1] < LEVELS_ALIKE).all())
 
 
 def _log_scale(n, mean, variance):

@@ -1,0 +1,131 @@
+"""The start of a posterior head: a simple model of the features, fitted before any outer step.
+
+Targets of many tasks get the linear mixed model. Else the prior is what answers a fixed set of training
+episodes best: that of shared classes, whole; that of one task alone, or of classes of a task's own, up to
+one precision for all features.
+"""
+
+import torch
+from torch.func import functional_call
+
+from skmeta.core.backbones import InputAndMLP
+from skmeta.core.posterior import GaussianHead, fit_prior
+from skmeta.engine.networks import answers
+
+# Numbers of means that are learned; of more, the precision alone.
+MOST_MEANS = 20_000
+# Of features that a mixed model takes: its matrices are so wide.
+MOST_RANDOM = 256
+# Rows that a module makes features of together.
+ROWS_AT_ONCE = 256
+# Log precisions of features and of the constant, to which those of shared classes are drawn, and how
+# strongly; how strongly their means are drawn to zero. A few tasks cannot tell of many features.
+FEATURES, CONSTANT, OF_PRECISIONS, OF_MEANS = 2.0, 0.0, 0.1, 0.5
+# Steps of L-BFGS.
+N_STEPS = 60
+
+
+def starts_as_mixed_model(learner, n_tasks):
+    """Whether ``fit_start`` takes whole tasks, not episodes."""
+    values = isinstance(learner.head, GaussianHead)
+    return values and n_tasks > 1 and _n_features(learner) <= MOST_RANDOM
+
+
+@torch.enable_grad()
+def fit_start(learner, tasks, episodes, n_tasks):
+    """Fit the head of a ``MetaLearner`` to training tasks; what a network adds to the input is left out.
+
+    Parameters
+    ----------
+    learner : MetaLearner
+        Its head is a posterior one.
+    tasks : Batch or None
+        Whose support sets hold all rows of a task, if the learner ``starts_as_mixed_model``.
+    episodes : list of pairs of dicts
+        Else inputs and targets of meta-batches, as the learner takes them.
+    n_tasks : int
+        What these are of.
+    """
+    # On the CPU, since not all devices know doubles.
+    head = learner.head.narrowed(_n_features(learner)).cpu().double()
+    if tasks is not None:
+        features = _features_of_input(learner, tasks.support_x)
+        y, weight = tasks.support_y.cpu().double(), tasks.support_weight.cpu().double()
+        head.load_state_dict(fit_prior(features, y, weight), strict=False)
+    else:
+        means = n_tasks > 1 and head.mean is not None and head.mean.numel() <= MOST_MEANS
+        _fit_to_episodes(learner, head, episodes, n_tasks, means)
+    learner.head.take(head)
+
+
+def _n_features(learner):
+    """How many the head sees before the backbone has learned anything."""
+    backbone = learner.backbone
+    return backbone.in_features if isinstance(backbone, InputAndMLP) else learner.head.n_features
+
+
+@torch.no_grad()
+def _features_of_input(learner, x):
+    """These features of rows, in double precision."""
+    if isinstance(learner.backbone, InputAndMLP):
+        return x.cpu().double()
+    learner.backbone.eval()
+    parts = [learner.backbone(part).flatten(1).cpu().double() for part in x.flatten(0, 1).split(ROWS_AT_ONCE)]
+    return torch.cat(parts).unflatten(0, x.shape[:2])
+
+
+def _fit_to_episodes(learner, head, episodes, n_tasks, means):
+    """Change the head so that the query rows of the episodes are answered well, by L-BFGS."""
+    seen = [_with_features(learner, *pair) for pair in episodes]
+    with torch.no_grad():
+        head.log_precision.fill_(FEATURES)
+        head.log_precision[-1] = CONSTANT
+    start = dict(head.named_parameters())
+    # Of means that stay zero, one precision for all features, and one for the constant.
+    q = head.log_precision.shape[-1]
+    free = start["log_precision"].new_zeros(q if means else 2).requires_grad_()
+    others = [p for name, p in start.items() if name not in ("log_precision", *([] if means else ["mean"]))]
+
+    def params():
+        shift = free if means else torch.cat([free[:1].expand(q - 1), free[1:]])
+        return start | {"log_precision": start["log_precision"].detach() + shift}
+
+    def criterion():
+        optimizer.zero_grad()
+        value = sum(_loss(learner, head, params(), *one) for one in seen) / len(seen)
+        value = value + OF_PRECISIONS / n_tasks * free.square().sum()
+        if means:
+            value = value + OF_MEANS / n_tasks * head.mean[..., :-1].square().sum()
+        value.backward()
+        return value
+
+    optimizer = torch.optim.LBFGS(
+        [free, *others],
+        max_iter=N_STEPS,
+        tolerance_grad=1e-6,
+        tolerance_change=1e-8,
+        line_search_fn="strong_wolfe",
+    )
+    optimizer.step(criterion)
+    with torch.no_grad():
+        head.log_precision.copy_(params()["log_precision"])
+
+
+def _with_features(learner, inputs, target):
+    support, query = (_features_of_input(learner, inputs[f"{part}_x"]) for part in ("support", "query"))
+    inputs, target = (
+        {n: t.cpu().double() if t.is_floating_point() else t.cpu() for n, t in part.items() if n[-2:] != "_x"}
+        for part in (inputs, target)
+    )
+    return inputs | {"support": support, "query": query}, target
+
+
+def _loss(learner, head, params, inputs, target):
+    mask = inputs.get("class_mask")
+    n_way = None if mask is None else mask.shape[-1]
+    support = inputs["support"], inputs["support_y"], inputs["support_weight"]
+    layer = functional_call(head, params, (*support, n_way, mask))
+    outcome = answers({f"head.{name}": p for name, p in layer.items()}, inputs["query"], mask)
+    outcome = learner.in_units_of_query(outcome, inputs.get("output_scale"))
+    n_rows = target["query_weight"].sum(-1)  # a few rows of a task must not count as much as many
+    return (learner.objective.query_losses(outcome, target) * n_rows).sum() / n_rows.sum().clamp_min(1)
