@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from functools import partial
 from inspect import signature
 
 import pytest
@@ -21,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from skmeta import WeightedFeatures
-from skmeta.core.losses import accuracy
+from skmeta.core.losses import accuracy, of_query
 from skmeta.engine import (
     StepProgress,
     average_iterates,
@@ -67,12 +68,8 @@ def test_an_interrupted_run_keeps_what_it_learned():
     torch.testing.assert_close(params_of(net), params_of(short), rtol=0, atol=0)
 
 
-def of_answers(outcome, target):
-    return accuracy(outcome["outputs"], target["query_y"], target["query_weight"])
-
-
 def test_validation_adapts_to_the_same_episodes_after_each_epoch_and_leaves_the_net_without_them():
-    net = make_test_net(callbacks=early_stopping(of_answers, patience=5, tol=0.0))
+    net = make_test_net(callbacks=early_stopping(partial(of_query, accuracy), patience=5, tol=0.0))
     net.set_params(callbacks__early_stopping__load_best=False)
     validation = StubSource(range(200, 204))
     train(net, StubSource(range(60)), validation)

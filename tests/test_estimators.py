@@ -36,7 +36,7 @@ from torch import nn
 from skmeta import Conv4, TAMLClassifier, TMAMLClassifier, adapt
 from skmeta.core.meta_models import BasisMetaModel
 from skmeta.engine import forced_strategy
-from skmeta.estimators import base
+from skmeta.estimators import auto
 from skmeta.tasks import limits
 
 # Over all estimators, 1,000.
@@ -974,9 +974,9 @@ def test_skorchs_spellings_set_the_length_of_an_epoch_and_the_meta_batch(estimat
 
 
 def test_max_iter_auto(monkeypatch):
-    assert (base.PLAIN_STEPS, base.POSTERIOR_STEPS) == ((600, 20), (1000, 0))
-    monkeypatch.setattr(base, "PLAIN_STEPS", (6, 20))
-    monkeypatch.setattr(base, "POSTERIOR_STEPS", (7, 0))
+    assert (auto.PLAIN_STEPS, auto.POSTERIOR_STEPS) == ((600, 20), (1000, 0))
+    monkeypatch.setattr(auto, "PLAIN_STEPS", (6, 20))
+    monkeypatch.setattr(auto, "POSTERIOR_STEPS", (7, 0))
     for data, n_steps in [((TASKS,), (6, 7)), ((X, Y), (20, 0)), (POOL, (6, 7))]:
         for head, n in zip(("auto", "posterior"), n_steps, strict=True):
             assert TMAMLClassifier(**QUICK | {"max_iter": "auto", "head": head}).fit(*data).n_iter_ == n

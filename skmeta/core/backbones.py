@@ -50,7 +50,7 @@ class InputAndMLP(nn.Module):
     Parameters
     ----------
     in_features : int
-    hidden_layer_sizes : tuple of int, default=(64, 16)
+    hidden_layer_sizes : tuple of int
         Width of each layer, one at least.
 
     Examples
@@ -60,7 +60,7 @@ class InputAndMLP(nn.Module):
     torch.Size([2, 7])
     """
 
-    def __init__(self, in_features, hidden_layer_sizes=(64, 16)):
+    def __init__(self, in_features, hidden_layer_sizes):
         super().__init__()
         self.in_features = in_features
         self.mlp = MLP(in_features, hidden_layer_sizes)

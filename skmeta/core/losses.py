@@ -39,22 +39,20 @@ def one_minus_squared_error(outputs, y, weight):
     return 1 - squared_error(outputs, y, weight)
 
 
-def accuracy_of_classes(outcome, target):
-    """``accuracy`` of each task, of what a learner returned and the query set's labels."""
-    return accuracy(outcome["outputs"], target["query_y"], target["query_weight"])
+def of_query(measure, outcome, target):
+    """A loss or score of this module of each task's query set, from what ``MetaLearner`` returned.
 
-
-def log_likelihood_of_classes(outcome, target):
-    """The same, of the cross-entropy, so that more is better."""
-    return -cross_entropy(outcome["outputs"], target["query_y"], target["query_weight"])
-
-
-def score_of_values(outcome, target):
-    """The log likelihood of values whose variance is known, else ``one_minus_squared_error``."""
+    Of outputs that have a variance, it is their surprise.
+    """
     asked = target["query_y"], target["query_weight"]
     if "variance" in outcome:
-        return -negative_log_likelihood(outcome["outputs"], outcome["variance"], *asked)
-    return one_minus_squared_error(outcome["outputs"], *asked)
+        return negative_log_likelihood(outcome["outputs"], outcome["variance"], *asked)
+    return measure(outcome["outputs"], *asked)
+
+
+def log_likelihood(loss, outcome, target):
+    """What more of is better, where the loss is a surprise."""
+    return -of_query(loss, outcome, target)
 
 
 def weighted_mean(values, weight):
@@ -105,7 +103,7 @@ class OuterObjective(nn.Module):
 
     def terms(self, outcome, target):
         """Each task's term of the mean, shape ``(...)``."""
-        terms = self.query_losses(outcome, target)
+        terms = of_query(self.loss, outcome, target)
         if "reptile" in outcome:
             # Reptile's direction is no gradient of the query loss: report one, descend the other.
             direction = outcome["reptile"]
@@ -114,13 +112,6 @@ class OuterObjective(nn.Module):
             drop = entropy(outcome["outputs"]) - entropy(outcome["initial_outputs"])
             terms = terms + self.regularizer_weight * weighted_mean(drop, target["query_weight"])
         return terms
-
-    def query_losses(self, outcome, target):
-        """Query loss of each task, shape ``(...)``: of outputs that have a variance, their surprise."""
-        if "variance" not in outcome:
-            return self.task_losses(outcome["outputs"], target)
-        parts = outcome["outputs"], outcome["variance"], target["query_y"], target["query_weight"]
-        return negative_log_likelihood(*parts)
 
     def slopes(self, initial_outputs, target):
         """Derivative, by the outputs before adaptation, of what is more than a mean over tasks."""

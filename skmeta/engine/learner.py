@@ -10,7 +10,7 @@ from torch import nn
 from skmeta.core.backbones import BATCH_NORMS
 from skmeta.core.inner_loop import GradientDescent, LearnedUpdate, bounded, gradient_of_parts, inner_loop
 from skmeta.engine.loop import loop, loop_with_gradient
-from skmeta.engine.networks import can_be_batched, make_network
+from skmeta.engine.networks import can_be_batched, in_units_of_query, make_network
 from skmeta.engine.strategy import FORCED
 
 # One part, for a support set that is in memory at once.
@@ -179,26 +179,21 @@ class MetaLearner(nn.Module):
             )
             adapted = {name: p.detach() for name, p in adapted.items()}
         if self.objective.task_regularizer is not None:
-            outcome["initial_outputs"] = network.answers(start, query_x, class_mask)["outputs"]
-        outcome |= network.answers(adapted, query_x, class_mask)
-        return self.in_units_of_query(outcome, output_scale)
+            before = self._asked(network, start, query_x, class_mask, output_scale)
+            outcome["initial_outputs"] = before["outputs"]
+        return outcome | self._asked(network, adapted, query_x, class_mask, output_scale)
 
     @staticmethod
-    def in_units_of_query(outcome, output_scale):
-        """What ``forward`` returns, in units of the query set's targets."""
-        if output_scale is None:
-            return outcome
-        scale = output_scale[..., None, :]
-        scales = {"outputs": scale, "initial_outputs": scale, "variance": scale.square()}
-        return outcome | {n: v * scales[n] for n, v in outcome.items() if n in scales}
+    def _asked(network, params, query_x, class_mask, output_scale):
+        """``network.answers`` in units of the query set's targets."""
+        return in_units_of_query(network.answers(params, query_x, class_mask), output_scale)
 
     def _outputs_before(
         self, network, support_x, support_y, support_weight, class_mask, query_x, output_scale
     ):
         """Outputs of one task's query rows before adaptation."""
         start = self._start(network, support_x, support_y, support_weight, class_mask, ALL_ROWS)
-        outputs = network.answers(start, query_x, class_mask)["outputs"]
-        return outputs if output_scale is None else outputs * output_scale
+        return self._asked(network, start, query_x, class_mask, output_scale)["outputs"]
 
     def _start(self, network, support_x, support_y, support_weight, class_mask, parts):
         y, weight = support_y[:], support_weight[:]

@@ -178,9 +178,10 @@ class MLPNetwork:
             linear = of_input @ x().mT
             offset = linear if offset is None else linear + offset
 
+        solved = [] if "head.weight" in adapted else head
+
         def gradient(params):
-            layers = list(params.values())
-            layers += head[: 2 - 2 * ("head.weight" in params)]
+            layers = [*params.values(), *solved]
             *grads, outputs = MLPGradient.apply(x(), target, scale, offset, softmax, *layers)
             outputs = outputs.mT
             grads = dict(zip(params, grads, strict=False))
@@ -217,6 +218,15 @@ def answers(params, features, class_mask):
         mean, variance = predict(layer, features)
         return {"outputs": mean, "variance": variance}
     return {"outputs": _masked(logits(layer, features), class_mask)}
+
+
+def in_units_of_query(answers, output_scale):
+    """The same answers, in units of the query set's targets: ``output_scale`` or, if None, as they are."""
+    if output_scale is None:
+        return answers
+    scale = output_scale[..., None, :]
+    scales = {"outputs": scale, "variance": scale.square()}
+    return {name: values * scales[name] for name, values in answers.items()}
 
 
 def _mean_outputs(params, features, class_mask):

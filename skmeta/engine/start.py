@@ -9,15 +9,15 @@ import torch
 from torch.func import functional_call
 
 from skmeta.core.backbones import InputAndMLP
+from skmeta.core.losses import of_query
 from skmeta.core.posterior import GaussianHead, fit_prior
-from skmeta.engine.networks import answers
+from skmeta.engine.networks import answers, in_units_of_query
+from skmeta.tasks import limits
 
 # Numbers of means that are learned; of more, the precision alone.
 MOST_MEANS = 20_000
 # Of features that a mixed model takes: its matrices are so wide.
 MOST_RANDOM = 256
-# Rows that a module makes features of together.
-ROWS_AT_ONCE = 256
 # Log precisions of features and of the constant, to which those of shared classes are drawn, and how
 # strongly; how strongly their means are drawn to zero. A few tasks cannot tell of many features.
 FEATURES, CONSTANT, OF_PRECISIONS, OF_MEANS = 2.0, 0.0, 0.1, 0.5
@@ -70,8 +70,9 @@ def _features_of_input(learner, x):
     if isinstance(learner.backbone, InputAndMLP):
         return x.cpu().double()
     learner.backbone.eval()
-    parts = [learner.backbone(part).flatten(1).cpu().double() for part in x.flatten(0, 1).split(ROWS_AT_ONCE)]
-    return torch.cat(parts).unflatten(0, x.shape[:2])
+    rows = x.flatten(0, 1)
+    parts = [learner.backbone(rows[part]).flatten(1) for part in limits.parts(len(rows), rows.shape[1:])]
+    return torch.cat(parts).cpu().double().unflatten(0, x.shape[:2])
 
 
 def _fit_to_episodes(learner, head, episodes, n_tasks, means):
@@ -126,6 +127,6 @@ def _loss(learner, head, params, inputs, target):
     support = inputs["support"], inputs["support_y"], inputs["support_weight"]
     layer = functional_call(head, params, (*support, n_way, mask))
     outcome = answers({f"head.{name}": p for name, p in layer.items()}, inputs["query"], mask)
-    outcome = learner.in_units_of_query(outcome, inputs.get("output_scale"))
+    outcome = in_units_of_query(outcome, inputs.get("output_scale"))
     n_rows = target["query_weight"].sum(-1)  # a few rows of a task must not count as much as many
-    return (learner.objective.query_losses(outcome, target) * n_rows).sum() / n_rows.sum().clamp_min(1)
+    return (of_query(learner.objective.loss, outcome, target) * n_rows).sum() / n_rows.sum().clamp_min(1)

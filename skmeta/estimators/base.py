@@ -20,6 +20,7 @@ from skmeta.engine import (
     packed,
     unpack,
 )
+from skmeta.estimators.auto import chosen_values, left_open
 from skmeta.estimators.defaults import HasParameters
 from skmeta.estimators.inference import (
     Network,
@@ -43,15 +44,6 @@ from skmeta.tasks.scored import draw_scored
 
 # Parameters that a warm start obeys or need not.
 MAY_CHANGE = "max_iter", "adapt_steps", "warm_start", "verbose", "random_state"
-# What "auto" means: with a head that the inner loop adapts, and with the posterior one. Steps are for many
-# tasks and for one alone, which has nothing to share with others.
-PLAIN = {"n_shot": 5, "outer_lr": 2e-3, "average": 0.0, "early_stopping": False, "validation_fraction": 0.1}
-PLAIN_STEPS = 600, 20
-POSTERIOR = {"outer_lr": 1e-2, "average": 0.98, "validation_fraction": 0.2}
-POSTERIOR_STEPS = 1000, 0
-POSTERIOR_SHOTS = {"natural": (1, 30), "stratified": (1, 5)}
-# Tasks, or times as many classes as an episode has, of which early_stopping="auto" holds some out.
-ENOUGH_TO_HOLD_OUT = 10
 
 
 class MetaEstimator(HasParameters):
@@ -127,7 +119,10 @@ class MetaEstimator(HasParameters):
             probe._check_resumable()
         tasks = read_tasks(probe, X, y, groups, reset=not resume)
         plan = probe._make_plan(tasks)
-        probe.set_params(**probe._chosen(plan, tasks, self._was_chosen if resume else {}))
+        chosen = chosen_values(plan, tasks)
+        if resume:  # but for the number of steps, what was chosen stays
+            chosen = self._was_chosen | {"max_iter": chosen["max_iter"]}
+        probe.set_params(**left_open(probe, chosen))
         seed = probe._seed if resume else probe._draw_seed()
         training_rows, validation_rows = split_rows(probe, tasks, plan, seed)
         if resume:
@@ -154,7 +149,8 @@ class MetaEstimator(HasParameters):
             # The start it is: of all tasks, then. What goes on must not know those that are held out.
             fit_start(network.net.module_, *start(plan.rows))
         network.net.module_.eval()
-        self._keep(probe, network, plan, seed, tasks, params)
+        self._fitted_params, self._was_chosen = params, chosen
+        self._keep(probe, network, plan, seed, tasks)
         return self
 
     def adapt(self, X, y):
@@ -340,32 +336,7 @@ class MetaEstimator(HasParameters):
             return secrets.randbelow(2**31)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _chosen_shots(self, head, natural, own_classes):
-        if self.n_shot != "auto":
-            return self.n_shot
-        if head != "posterior":
-            return PLAIN["n_shot"]
-        least, most = POSTERIOR_SHOTS["natural" if natural else "stratified"]
-        return (2, most) if natural and own_classes else (least, most)
-
-    def _chosen(self, plan, tasks, before):
-        """The parameters that are "auto", for this plan; those that were chosen ``before`` stay."""
-        values, steps = PLAIN, PLAIN_STEPS
-        if plan.head == "posterior":
-            values = POSTERIOR | {"early_stopping": self._can_hold_out(plan, tasks)}
-            steps = POSTERIOR_STEPS
-        values = values | {"n_shot": plan.n_shot, "max_iter": steps[plan.one_task]}
-        values |= before
-        self._was_chosen = {n: v for n, v in values.items() if n != "max_iter"}
-        return {name: value for name, value in values.items() if is_same(getattr(self, name), "auto")}
-
-    def _can_hold_out(self, plan, tasks):
-        n_tasks = len(np.unique(tasks.task[plan.rows]))
-        if n_tasks > 1:
-            return n_tasks >= ENOUGH_TO_HOLD_OUT
-        return plan.n_way is not None and len(np.unique(plan.codes)) >= ENOUGH_TO_HOLD_OUT * plan.n_way
-
-    def _keep(self, probe, network, plan, seed, tasks, params):
+    def _keep(self, probe, network, plan, seed, tasks):
         """Take what a fit learned, and forget what was adapted before it."""
         for name in ("adapted_params_", "_adapted_to", "classes_", "feature_names_in_"):
             vars(self).pop(name, None)
@@ -375,7 +346,6 @@ class MetaEstimator(HasParameters):
         net = network.net
         self.net_, self._preparation, self._seed = net, network.preparation, seed
         self._keep_plan(plan, tasks)
-        self._fitted_params, self._was_chosen = params, probe._was_chosen
         self.n_tasks_ = tasks.n_tasks
         self.history_ = net.history
         self.n_iter_ = len(self.loss_curve_)

@@ -1,6 +1,7 @@
 """The classifiers: labels to class numbers, heads, and what classifiers answer."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from skmeta.core import losses
 from skmeta.core.heads import HEADS, LinearHead
 from skmeta.core.inequality import INEQUALITIES
 from skmeta.core.posterior import LeastSquaresHead, SoftmaxHead
+from skmeta.estimators.auto import chosen_shots
 from skmeta.estimators.base import MetaEstimator
 from skmeta.tasks.batch import OwnClasses, SharedClasses
 from skmeta.tasks.split import check_query_classes, usable_rows
@@ -47,7 +49,9 @@ class ClassPlan:
     @property
     def score(self):
         """What the held-out tasks are looked at by; no method, which would hold the rows."""
-        return losses.log_likelihood_of_classes if self.head == "posterior" else losses.accuracy_of_classes
+        if self.head == "posterior":
+            return partial(losses.log_likelihood, self.loss)
+        return partial(losses.of_query, losses.accuracy)
 
     @property
     def gradient_clip(self):
@@ -184,7 +188,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         if head == "auto":
             head = "linear" if shared else PER_TASK_HEAD
         natural = self._is_natural() or (self.sampling == "auto" and shared and head == "posterior")
-        n_shot = self._chosen_shots(head, natural, own_classes=not shared)
+        n_shot = chosen_shots(self.n_shot, head, natural, own_classes=not shared)
         self._check_combination()
         self._check_head(head, shared)
         self._check_head_can_learn(head)

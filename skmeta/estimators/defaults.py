@@ -63,8 +63,8 @@ class HasParameters(BaseEstimator):
         Hold out tasks for meta-validation and keep the best state. Of a single task, classes or rows
         are held out. The score is looked at after each epoch of 50 outer steps, a row of ``history_``; with
         the posterior head also before the first step, and if that is best, the start is what is kept, fitted
-        to all tasks. ``"auto"`` is on with the posterior head, if there are 10 tasks or more, or in a single
-        one 10 times ``n_way`` classes.
+        to all tasks (with ``warm_start``, to those that were not held out). ``"auto"`` is on with the
+        posterior head, if there are 10 tasks or more, or in a single one 10 times ``n_way`` classes.
     validation_fraction : float or "auto"
         Share of the tasks that is held out. ``"auto"`` is 0.1, or 0.2 with the posterior head.
     n_iter_no_change : int

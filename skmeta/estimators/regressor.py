@@ -1,6 +1,7 @@
 """The regressors: targets to values of the order of one, and back."""
 
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.metrics import r2_score
 from skmeta.core import losses
 from skmeta.core.heads import LinearHead
 from skmeta.core.posterior import GaussianHead
+from skmeta.estimators.auto import chosen_shots
 from skmeta.estimators.base import MetaEstimator
 from skmeta.parameter_rules import Number, check_value
 from skmeta.tasks.batch import Values
@@ -46,7 +48,12 @@ class TargetPlan:
     largest_inner_gradient = 30.0
     loss = staticmethod(losses.squared_error)
 
-    score = staticmethod(losses.score_of_values)
+    @property
+    def score(self):
+        """What the held-out tasks are looked at by; no method, which would hold the rows."""
+        if self.head == "posterior":
+            return partial(losses.log_likelihood, self.loss)
+        return partial(losses.of_query, losses.one_minus_squared_error)
 
     @property
     def codes(self):
@@ -102,7 +109,6 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
     """
 
     score = MetaEstimator.score  # of tasks too; RegressorMixin's knows rows only
-
     _least_to_score = 2  # R² of one row is not defined
 
     def predict(self, X, return_std=False):
@@ -179,7 +185,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         self._check_combination()
         head = "linear" if self.head == "auto" else self.head
         self._check_head_can_learn(head)
-        n_shot = self._chosen_shots(head, natural=True, own_classes=False)
+        n_shot = chosen_shots(self.n_shot, head, natural=True, own_classes=False)
         rows = usable_rows(tasks, None, natural=True, own_classes=False, n_shot=n_shot)
         return TargetPlan(_as_columns(tasks.y), tasks.task, rows, tasks.n_tasks == 1, head, n_shot)
 
