@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skmeta.tasks.episodes import EpisodeSampler, GivenEpisodes, random_order
+from skmeta.tasks.episodes import BothDraws, EpisodeSampler, GivenEpisodes, random_order
 
 # Rows of each class, by task: even, ragged, with classes too small to fill both sets, with gaps in the codes.
 TASKS = [
@@ -192,3 +192,23 @@ def test_few_rows_of_large_classes_are_drawn_without_keys_for_all():
     for place in range(4):
         counts = torch.bincount(large[:, place] // 100, minlength=10)
         assert ((counts - 300).abs() < 5 * 300**0.5).all()  # five standard deviations
+
+
+def test_both_draws_take_turns():
+    task, label = torch.arange(4).repeat_interleave(30), torch.arange(120) % 3
+    natural, stratified = (
+        EpisodeSampler(task, labels, torch.arange(120), n_way=None, n_shot=n_shot, n_query=2)
+        for labels, n_shot in ((torch.zeros_like(label), 10), (label, 2))
+    )
+    both = BothDraws(natural, stratified)
+    assert (both.n_tasks, both.n_units, both.n_rows) == (4, 4, 12)
+    asked = torch.tensor([3, 1, 0, 2, 3])
+    drawn = both.draw(asked, torch.Generator().manual_seed(0))
+    for i, (support, query) in enumerate(drawn.rows()):
+        assert (task[np.concatenate([support, query])] == asked[i]).all()
+        assert len(set(support) & set(query)) == 0
+        counts = np.bincount(label[support], minlength=3)
+        assert counts.tolist() == [2, 2, 2] if i % 2 else counts.sum() == 10
+    assert (task[drawn.support] == asked[:, None]).all()
+    alone = both.draw(asked[:1], torch.Generator().manual_seed(0))
+    assert alone.support_weight.sum() == 10

@@ -407,3 +407,12 @@ def test_many_features_are_shrunk():
         mean = x[30:] @ prior["mean"][0, :-1] + prior["mean"][0, -1]
         errors.append((mean - y[30:, :, 0]).square().mean().item())
     assert errors[1] < 0.9 * errors[0] and errors[1] < 0.95 * y.var().item()
+
+
+def test_rows_of_other_classes_leave_a_shared_class_as_the_prior_has_it():
+    head = LeastSquaresHead(2, 3).double()
+    torch.nn.init.normal_(head.mean)
+    features, y = torch.randn(6, 2, dtype=torch.double), torch.tensor([0, 2, 0, 0, 2, 2])
+    layer, prior = (head(features, y, torch.full((6,), w).double()) for w in (1.0, 0.0))
+    assert_allclose(layer["weight"][1].detach(), prior["weight"][1].detach())
+    assert not np.allclose(layer["weight"][0].detach(), prior["weight"][0].detach())

@@ -51,6 +51,13 @@ def test_sparse_rows_are_scaled_only():
     np.testing.assert_allclose(preparation.scale, dense.std(0))
 
 
+def test_unit_length_is_that_of_rows_less_the_mean():
+    mean = torch.tensor([1.0, 2.0, 3.0]).double()
+    preparation = Preparation(torch.float64, mean, torch.ones(3).double(), unit_length=True)
+    rows = preparation(torch.tensor([[1.0, 2.0, 3.0], [1.0, 7.0, 3.0], [1001.0, 2.0, 3.0]]))
+    torch.testing.assert_close(rows, torch.tensor([[0, 0, 0], [0, 1, 0], [1, 0, 0]]).double() * 3**0.5)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64])
 def test_a_constant_feature_stays_one(dtype):
     X = np.full((6, 2), 1_000_003, dtype=dtype)

@@ -244,7 +244,9 @@ def early_stopping(score, patience, tol, from_start=False):
     ]
 
 
-def make_net(learner, *, optimizer, outer_lr, callbacks, device, meta_batch_size, verbose, **kwargs):
+def make_net(
+    learner, *, optimizer, outer_lr, callbacks, device, meta_batch_size, verbose, n_tasks=1, **kwargs
+):
     """The skorch net that trains ``learner``; ``kwargs`` take skorch's spellings."""
     theirs = "optimizer__foreach" in kwargs or "optimizer__differentiable" in kwargs
     if optimizer in OPTIMIZERS and torch.device(device).type in FUSED and not theirs:
@@ -254,6 +256,9 @@ def make_net(learner, *, optimizer, outer_lr, callbacks, device, meta_batch_size
         # A parameter is in the first group that fits, which may be one of the user's.
         groups = [*kwargs.get("optimizer__param_groups", ()), *_undecayed(learner)]
         kwargs = kwargs | {"optimizer__param_groups": groups}
+    if learner.head.is_posterior and learner.head.of_means:
+        means = ("head.mean", {"weight_decay": 2 * learner.head.of_means / n_tasks})
+        kwargs = kwargs | {"optimizer__param_groups": [*kwargs.get("optimizer__param_groups", ()), means]}
     net = NeuralNet(
         learner,
         criterion=learner.objective,

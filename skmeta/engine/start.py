@@ -1,8 +1,8 @@
 """The start of a posterior head: a simple model of the features, fitted before any outer step.
 
 Targets of many tasks get the linear mixed model. Else the prior is what answers a fixed set of training
-episodes best: that of shared classes, whole; that of one task alone, or of classes of a task's own, up to
-one precision for all features.
+episodes best: that of two shared classes, whole; that of more, of one task alone, or of classes of a task's
+own, up to one precision for all features.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from skmeta.core.backbones import InputAndMLP
 from skmeta.core.losses import of_query
-from skmeta.core.posterior import GaussianHead, fit_prior
+from skmeta.core.posterior import GaussianHead, SoftmaxHead, fit_prior
 from skmeta.engine.networks import answers, in_units_of_query
 from skmeta.tasks import limits
 
@@ -22,7 +22,7 @@ MOST_RANDOM = 256
 # strongly; how strongly their means are drawn to zero. A few tasks cannot tell of many features.
 FEATURES, CONSTANT, OF_PRECISIONS, OF_MEANS = 2.0, 0.0, 0.1, 0.5
 # Steps of L-BFGS.
-N_STEPS = 60
+N_STEPS = 40
 
 
 def starts_as_mixed_model(learner, n_tasks):
@@ -41,21 +41,23 @@ def fit_start(learner, tasks, episodes, n_tasks):
         Its head is a posterior one.
     tasks : Batch or None
         Whose support sets hold all rows of a task, if the learner ``starts_as_mixed_model``.
-    episodes : list of pairs of dicts
-        Else inputs and targets of meta-batches, as the learner takes them.
+    episodes : Batch or None
+        Else episodes of tasks.
     n_tasks : int
         What these are of.
     """
     # On the CPU, since not all devices know doubles.
     head = learner.head.narrowed(_n_features(learner)).cpu().double()
+    loss = None
     if tasks is not None:
         features = _features_of_input(learner, tasks.support_x)
         y, weight = tasks.support_y.cpu().double(), tasks.support_weight.cpu().double()
         head.load_state_dict(fit_prior(features, y, weight), strict=False)
     else:
-        means = n_tasks > 1 and head.mean is not None and head.mean.numel() <= MOST_MEANS
-        _fit_to_episodes(learner, head, episodes, n_tasks, means)
+        means = n_tasks > 1 and isinstance(head, SoftmaxHead) and head.mean.numel() <= MOST_MEANS
+        loss = _fit_to_episodes(learner, head, episodes, n_tasks, means)
     learner.head.take(head)
+    return loss
 
 
 def _n_features(learner):
@@ -77,11 +79,13 @@ def _features_of_input(learner, x):
 
 def _fit_to_episodes(learner, head, episodes, n_tasks, means):
     """Change the head so that the query rows of the episodes are answered well, by L-BFGS."""
-    seen = [_with_features(learner, *pair) for pair in episodes]
+    seen = _with_features(learner, episodes.inputs(), episodes.target())
     with torch.no_grad():
         head.log_precision.fill_(FEATURES)
         head.log_precision[-1] = CONSTANT
     start = dict(head.named_parameters())
+    # Episodes of classes of a task's own differ, if they have one task.
+    n_told = n_tasks if means else len(episodes.support_x)
     # Of means that stay zero, one precision for all features, and one for the constant.
     q = head.log_precision.shape[-1]
     free = start["log_precision"].new_zeros(q if means else 2).requires_grad_()
@@ -93,8 +97,8 @@ def _fit_to_episodes(learner, head, episodes, n_tasks, means):
 
     def criterion():
         optimizer.zero_grad()
-        value = sum(_loss(learner, head, params(), *one) for one in seen) / len(seen)
-        value = value + OF_PRECISIONS / n_tasks * free.square().sum()
+        value = _loss(learner, head, params(), *seen)
+        value = value + OF_PRECISIONS / n_told * free.square().sum()
         if means:
             value = value + OF_MEANS / n_tasks * head.mean[..., :-1].square().sum()
         value.backward()
@@ -104,12 +108,13 @@ def _fit_to_episodes(learner, head, episodes, n_tasks, means):
         [free, *others],
         max_iter=N_STEPS,
         tolerance_grad=1e-6,
-        tolerance_change=1e-8,
+        tolerance_change=1e-7,
         line_search_fn="strong_wolfe",
     )
     optimizer.step(criterion)
     with torch.no_grad():
         head.log_precision.copy_(params()["log_precision"])
+    return criterion().item()
 
 
 def _with_features(learner, inputs, target):

@@ -4,33 +4,46 @@ import numpy as np
 
 from skmeta.estimators.params import is_same
 
-# Steps are for many tasks and for one alone, which has nothing to share with others.
-PLAIN = {"n_shot": 5, "outer_lr": 2e-3, "average": 0.0, "early_stopping": False, "validation_fraction": 0.1}
+PLAIN = {"outer_lr": 2e-3, "average": 0.0, "early_stopping": False, "validation_fraction": 0.1}
+PLAIN_SHOTS = 5
+# For many tasks, and for one alone, which has nothing to share with others.
 PLAIN_STEPS = 600, 20
-POSTERIOR = {"outer_lr": 1e-2, "average": 0.98, "validation_fraction": 0.2}
-POSTERIOR_STEPS = 1000, 0
+POSTERIOR = {"average": 0.98, "validation_fraction": 0.2}
+POSTERIOR_STEPS = 1000
+# Where the prior's means are fitted as the start is, and where they are zero in it.
+POSTERIOR_LR = 1e-2, 2e-3
 POSTERIOR_SHOTS = {"natural": (1, 30), "stratified": (1, 5)}
 # Tasks, or times as many classes as an episode has, of which early_stopping="auto" holds some out.
-ENOUGH_TO_HOLD_OUT = 10
+ENOUGH_TO_HOLD_OUT, ENOUGH_CLASSES = 10, 5
+# Features of the default network's input beside which one is trained: a first layer of more, and of each task
+# its own, costs minutes, and learned nothing of hashed terms that a new class kept.
+MOST_FEATURES = 2000
 
 
-def chosen_shots(n_shot, head, natural, own_classes):
-    """The ``n_shot`` to train with."""
+def chosen_shots(n_shot, head, draws, own_classes=False):
+    """The ``n_shot`` of each of the ``draws`` to train with: a dict."""
     if n_shot != "auto":
-        return n_shot
+        return dict.fromkeys(draws, n_shot)
     if head != "posterior":
-        return PLAIN["n_shot"]
-    least, most = POSTERIOR_SHOTS["natural" if natural else "stratified"]
-    return (2, most) if natural and own_classes else (least, most)
+        return dict.fromkeys(draws, PLAIN_SHOTS)
+    shots = {draw: POSTERIOR_SHOTS[draw] for draw in draws}
+    if own_classes and "natural" in shots:
+        shots["natural"] = 2, shots["natural"][1]
+    return shots
 
 
-def chosen_values(plan, tasks):
-    """What each parameter that may be "auto" then is: dict of str to value."""
-    values, steps = PLAIN, PLAIN_STEPS
-    if plan.head == "posterior":
-        values = POSTERIOR | {"early_stopping": _can_hold_out(plan, tasks)}
-        steps = POSTERIOR_STEPS
-    return values | {"n_shot": plan.n_shot, "max_iter": steps[plan.one_task]}
+def chosen_values(plan, tasks, with_module=False):
+    """What each parameter that may be "auto" then is, ``with_module`` of the user's: dict of str to value."""
+    if plan.head != "posterior":
+        return PLAIN | {"max_iter": PLAIN_STEPS[plan.one_task]}
+    holds_out = _can_hold_out(plan, tasks) and (with_module or tasks.X.shape[1] <= MOST_FEATURES)
+    # What no held-out tasks can tell the worth of is not done, if the start can stand alone.
+    learns = holds_out or not plan.start_suffices
+    return POSTERIOR | {
+        "early_stopping": holds_out,
+        "max_iter": POSTERIOR_STEPS if learns and not plan.one_task else 0,
+        "outer_lr": POSTERIOR_LR[plan.least_squares],
+    }
 
 
 def left_open(estimator, values):
@@ -42,4 +55,4 @@ def _can_hold_out(plan, tasks):
     n_tasks = len(np.unique(tasks.task[plan.rows]))
     if n_tasks > 1:
         return n_tasks >= ENOUGH_TO_HOLD_OUT
-    return plan.n_way is not None and len(np.unique(plan.codes)) >= ENOUGH_TO_HOLD_OUT * plan.n_way
+    return plan.n_way is not None and len(np.unique(plan.codes)) >= ENOUGH_CLASSES * plan.n_way

@@ -2,7 +2,6 @@
 
 import copy
 import secrets
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +13,6 @@ from skmeta.core.inequality import INEQUALITIES
 from skmeta.engine import (
     best_epoch,
     can_resume,
-    fit_start,
     meta_train,
     own_random_state,
     packed,
@@ -37,7 +35,7 @@ from skmeta.estimators.training import (
     make_network,
     make_sources,
     split_rows,
-    what_to_start_from,
+    start,
 )
 from skmeta.tasks.rows import check_rows, describe, is_task_list, read_tasks
 from skmeta.tasks.scored import draw_scored
@@ -119,7 +117,7 @@ class MetaEstimator(HasParameters):
             probe._check_resumable()
         tasks = read_tasks(probe, X, y, groups, reset=not resume)
         plan = probe._make_plan(tasks)
-        chosen = chosen_values(plan, tasks)
+        chosen = chosen_values(plan, tasks, probe.module is not None)
         if resume:  # but for the number of steps, what was chosen stays
             chosen = self._was_chosen | {"max_iter": chosen["max_iter"]}
         probe.set_params(**left_open(probe, chosen))
@@ -135,19 +133,18 @@ class MetaEstimator(HasParameters):
         else:
             with own_random_state(seed, device):
                 network = make_network(probe, tasks, training_rows, plan, device)
+        from_start = plan.head == "posterior" and not resume
+        if from_start:
+            network = start(probe, network, tasks, plan, training_rows)
         steps = range(first, first + probe.max_iter)
         training, validation = make_sources(
             probe, network, tasks, plan, training_rows, validation_rows, seed, steps
         )
-        from_start = plan.head == "posterior" and not resume
-        start = partial(what_to_start_from, probe, network, training, tasks, plan)
-        if from_start:
-            fit_start(network.net.module_, *start(training_rows))
         if len(steps):
             meta_train(network.net, training, validation, seed + first)
         if from_start and best_epoch(network.net) == 0 and not probe.warm_start:
             # The start it is: of all tasks, then. What goes on must not know those that are held out.
-            fit_start(network.net.module_, *start(plan.rows))
+            start(probe, network, tasks, plan, plan.rows, views=False)
         network.net.module_.eval()
         self._fitted_params, self._was_chosen = params, chosen
         self._keep(probe, network, plan, seed, tasks)

@@ -31,6 +31,7 @@ class ClassPlan:
     ``codes`` numbers the class of each row, ``rows`` are those of tasks that can give an episode. With
     ``classes``, those of a shared label space, the head has a row for each of them; without, an episode
     numbers its own, and the head takes any number. ``n_way`` is None if labels are shared, whatever the head.
+    ``shots`` has the ``n_shot`` of each kind of draw, ``"natural"`` and ``"stratified"``, that is made.
     """
 
     codes: np.ndarray
@@ -39,8 +40,7 @@ class ClassPlan:
     shared: bool
     head: str
     n_way: int | None
-    n_shot: object
-    natural: bool
+    shots: dict
     one_task: bool
 
     loss = staticmethod(losses.cross_entropy)
@@ -58,6 +58,20 @@ class ClassPlan:
         return 1.0 if self.head == "posterior" else None
 
     @property
+    def classes_are_own(self):
+        return self.classes is None
+
+    @property
+    def least_squares(self):
+        """Whether a posterior head is solved by least squares, with means of zero to start from."""
+        return self.classes is None or len(self.classes) > 2
+
+    @property
+    def start_suffices(self):
+        """Whether the start of a posterior head can stand alone: a mixed model, or a local one."""
+        return self.one_task or self.classes is None or len(self.classes) == 2
+
+    @property
     def targets(self):
         return torch.as_tensor(self.codes)
 
@@ -70,7 +84,7 @@ class ClassPlan:
 
     def make_head(self, n_features):
         if self.head == "posterior":
-            if self.classes is not None and len(self.classes) == 2:
+            if not self.least_squares:
                 return SoftmaxHead(n_features, 2)
             return LeastSquaresHead(n_features, None if self.classes is None else len(self.classes))
         if self.classes is None:
@@ -99,7 +113,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
     sampling : {"auto", "natural", "stratified"}
         How an episode is drawn: ``"stratified"``, so many rows of each class; ``"natural"``, so many
         rows of the task at random, whatever their class. ``"auto"`` is stratified; in training with the
-        posterior head, natural if labels are shared.
+        posterior head, natural if labels are shared, and of more than two classes both in turn.
     n_shot : int, tuple (least, most) or "auto"
         Support rows in an episode: of each class in a stratified draw, in all in a natural one. With a
         pair it varies in training, from the least to the most, small numbers as often as large ones. Of a
@@ -187,8 +201,8 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         head = self.head
         if head == "auto":
             head = "linear" if shared else PER_TASK_HEAD
-        natural = self._is_natural() or (self.sampling == "auto" and shared and head == "posterior")
-        n_shot = chosen_shots(self.n_shot, head, natural, own_classes=not shared)
+        draws = self._draws(shared and head == "posterior", len(classes))
+        shots = chosen_shots(self.n_shot, head, draws, own_classes=not shared)
         self._check_combination()
         self._check_head(head, shared)
         self._check_head_can_learn(head)
@@ -196,18 +210,20 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             has = "y has" if tasks.flat else "the tasks have"
             raise ValueError(f"{has} only 1 class, {classes[0].item()!r}; a classifier needs 2 or more.")
         own_classes = not shared if head == "posterior" else head != "linear"
-        if own_classes and tasks.given is None and np.min(n_shot) == 0:
+        if own_classes and tasks.given is None and np.min(list(shots.values())) == 0:
             raise ValueError(
                 f"The 'n_shot' parameter of {type(self).__name__} must be 1 or more where the last layer is "
                 f"made of the classes of a support set, by head={head!r}. Got {self.n_shot!r} instead. Pass "
                 "label_space='shared' and head='linear' if labels mean the same in every task."
             )
-        if own_classes and tasks.given is None and natural and np.min(n_shot) < 2:
+        if own_classes and tasks.given is None and np.min(shots.get("natural", 2)) < 2:
             raise ValueError(
                 f"The 'n_shot' parameter of {type(self).__name__} must be 2 or more in natural draws where "
                 f"the last layer is made of the classes of a support set, by head={head!r}. Got "
                 f"{self.n_shot!r} instead. Pass more, or sampling='stratified'."
             )
+        natural = "natural" in shots
+        n_shot = shots["natural" if natural else "stratified"]
         rows = usable_rows(tasks, codes, natural=natural, own_classes=own_classes, n_shot=n_shot)
         if tasks.given is not None and own_classes:
             check_query_classes(tasks, codes, classes, rows)
@@ -218,10 +234,18 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             shared=shared,
             head=head,
             n_way=None if shared else self.n_way,
-            n_shot=n_shot,
-            natural=natural,
+            shots=shots,
             one_task=shared and tasks.n_tasks == 1,
         )
+
+    def _draws(self, solves_shared, n_classes):
+        """Kinds of draws that episodes are made by."""
+        if self.sampling != "auto":
+            return (self.sampling,)
+        if not solves_shared:
+            return ("stratified",)
+        # Of many classes, support sets are either: a few rows of each, or whatever came first.
+        return ("natural",) if n_classes == 2 else ("natural", "stratified")
 
     def _continue_plan(self, plan, tasks):
         if not np.array_equal(plan.classes, self._classes):

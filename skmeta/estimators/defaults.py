@@ -49,14 +49,16 @@ class HasParameters(BaseEstimator):
     optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer class
         Of the outer loop.
     outer_lr : float or "auto"
-        Step size of the outer loop. ``"auto"`` is 0.002, or 0.01 with the posterior head.
+        Step size of the outer loop. ``"auto"`` is 0.002, or 0.01 with the posterior head of a regression or
+        of two shared classes.
     average : float or "auto"
         Decay of a moving average of the outer loop's iterates, which is what is validated and kept: 0.99
         averages over the last hundred or so. 0 keeps the last one. ``"auto"`` is 0, or 0.98 with the
         posterior head.
     max_iter : int or "auto"
         Outer steps. ``"auto"``: 600, or 20 for a single task (of a classifier, with a shared label space);
-        1000 or 0 with the posterior head.
+        1000 with the posterior head, or 0 for a single task, and where nothing could tell whether to leave a
+        start that can stand alone: of too few tasks or classes to hold some out, or more than 2000 columns.
     meta_batch_size : int
         Episodes in an outer step.
     early_stopping : bool or "auto"
@@ -64,7 +66,7 @@ class HasParameters(BaseEstimator):
         are held out. The score is looked at after each epoch of 50 outer steps, a row of ``history_``; with
         the posterior head also before the first step, and if that is best, the start is what is kept, fitted
         to all tasks (with ``warm_start``, to those that were not held out). ``"auto"`` is on with the
-        posterior head, if there are 10 tasks or more, or in a single one 10 times ``n_way`` classes.
+        posterior head, if there are 10 tasks or more, or in a single one 5 times ``n_way`` classes.
     validation_fraction : float or "auto"
         Share of the tasks that is held out. ``"auto"`` is 0.1, or 0.2 with the posterior head.
     n_iter_no_change : int

@@ -33,12 +33,12 @@ class TargetPlan:
     rows: np.ndarray
     one_task: bool
     head: str
-    n_shot: object
+    shots: dict
     scaler: TargetScaler | CommonScale | None = None
     spread: torch.Tensor | None = None
 
-    natural = True
     n_way = None
+    classes_are_own, least_squares, start_suffices = False, False, True
     # A task on which the inner loop explodes would else undo a hundred steps: on sinusoids, ten support
     # rows, two seeds, TAML reached an R² of .94 and .98 with it, .92 and .68 without.
     gradient_clip = 1.0
@@ -185,9 +185,9 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         self._check_combination()
         head = "linear" if self.head == "auto" else self.head
         self._check_head_can_learn(head)
-        n_shot = chosen_shots(self.n_shot, head, natural=True, own_classes=False)
-        rows = usable_rows(tasks, None, natural=True, own_classes=False, n_shot=n_shot)
-        return TargetPlan(_as_columns(tasks.y), tasks.task, rows, tasks.n_tasks == 1, head, n_shot)
+        shots = chosen_shots(self.n_shot, head, ("natural",))
+        rows = usable_rows(tasks, None, natural=True, own_classes=False, n_shot=shots["natural"])
+        return TargetPlan(_as_columns(tasks.y), tasks.task, rows, tasks.n_tasks == 1, head, shots)
 
     def _check_combination(self):
         super()._check_combination()

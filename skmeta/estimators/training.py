@@ -1,6 +1,7 @@
 """From an estimator's parameters to the engine: the network, the net around it, the episodes."""
 
 import copy
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -13,7 +14,7 @@ from skmeta.estimators.modules import count_features, make_backbone
 from skmeta.estimators.params import SKORCH_PREFIXES
 from skmeta.tasks import limits
 from skmeta.tasks.batch import Rows, make_batch
-from skmeta.tasks.episodes import evenly, whole_tasks
+from skmeta.tasks.episodes import BothDraws, evenly, whole_tasks
 from skmeta.tasks.preparation import Preparation, check_cast, standardizing
 from skmeta.tasks.split import hold_out, make_sampler
 
@@ -26,7 +27,9 @@ VALIDATION_QUERIES = 15
 # Tasks and rows of each that the start of a posterior head is fitted to, at most; else how often episodes are
 # drawn, and how many of them at once, at least.
 TASKS_TO_START_FROM, ROWS_TO_START_FROM = 300, 100
-EPISODES_TO_START_FROM, LEAST_TO_START_FROM = 6, 20
+DRAWS_TO_START_FROM, LEAST_TO_START_FROM = 6, 20
+# Episodes that are enough for a start without means, which has three numbers.
+EPISODES_WITHOUT_MEANS = 64
 
 
 def choose_device(device):
@@ -94,6 +97,7 @@ def make_network(estimator, tasks, rows, plan, device):
         device=device,
         meta_batch_size=estimator.meta_batch_size,
         verbose=max(0, int(estimator.verbose) - 1),
+        n_tasks=len(np.unique(tasks.task[rows])),
         **kwargs,
     )
     return Network(net, preparation, plan.labels)
@@ -122,7 +126,7 @@ def _callbacks(estimator, plan):
     if estimator.verbose:
         callbacks.append(("step_progress", engine.StepProgress()))
     if estimator.early_stopping:
-        patience, from_start = estimator.n_iter_no_change, plan.head == "posterior"
+        patience, from_start = estimator.n_iter_no_change, plan.head == "posterior" and plan.start_suffices
         callbacks += engine.early_stopping(plan.score, patience, estimator.tol, from_start)
     if plan.head == "posterior":
         callbacks += engine.open_features()
@@ -142,50 +146,73 @@ def make_sources(estimator, network, tasks, plan, training_rows, validation_rows
     """Where the meta-batches come from: ``EpisodeSource`` to train on, and to validate on or None."""
     rows = Rows(tasks.X, network.device, network.preparation, estimator.augment)
     read = rows, plan.labels, plan.targets, seed
-    sampler = _sampler(tasks, plan, training_rows, estimator.n_shot, estimator.n_query)
+    sampler = _sampler(tasks, plan, training_rows, plan.shots, estimator.n_query)
     augmented = estimator.augment is not None
     training = engine.EpisodeSource(sampler, *read, steps, dtype=network.dtype, augmented=augmented)
     if len(validation_rows) == 0:
         return training, None
-    n_shot, n_episodes = SCORED_SHOTS, VALIDATION_EPISODES
+    shots, n_episodes = dict.fromkeys(plan.shots, SCORED_SHOTS), VALIDATION_EPISODES
     if plan.head == "posterior":
-        n_shot, n_episodes = plan.n_shot, 4 * VALIDATION_EPISODES
-    sampler = _sampler(tasks, plan, validation_rows, n_shot, VALIDATION_QUERIES)
+        shots, n_episodes = plan.shots, 4 * VALIDATION_EPISODES
+    sampler = _sampler(tasks, plan, validation_rows, shots, VALIDATION_QUERIES)
     n_batches = -(-max(n_episodes, sampler.n_tasks) // estimator.meta_batch_size)
     return training, engine.EpisodeSource(sampler, *read, range(n_batches), dtype=network.dtype)
 
 
-def what_to_start_from(estimator, network, training, tasks, plan, rows):
-    """What ``engine.fit_start`` takes beside a learner: tasks of those ``rows``, and episodes of them."""
-    read = training.rows, training.labels, training.targets
-    n_numbers = training.rows.shape.numel()
-    sampler = _sampler(tasks, plan, rows, estimator.n_shot, estimator.n_query)
+def start(estimator, network, tasks, plan, rows, views=True):
+    """The ``Network`` with the start of its posterior head, fitted to those ``rows``.
+
+    Where labels are a task's own, rows are prepared in the way that suits them.
+    """
+    preparations = [network.preparation]
+    if views and plan.classes_are_own and network.preparation.scale is not None and tasks.X.shape[1] > 1:
+        preparations.append(replace(network.preparation, unit_length=True))
+    learner, best = network.net.module_, None
+    for preparation in preparations:
+        network = network._replace(preparation=preparation)
+        loss = engine.fit_start(learner, *_what_to_start_from(estimator, network, tasks, plan, rows))
+        if best is None or loss < best[0]:
+            best = loss, network, copy.deepcopy(learner.head.state_dict())
+    learner.head.load_state_dict(best[2])
+    return best[1]
+
+
+def _what_to_start_from(estimator, network, tasks, plan, rows):
+    """What ``engine.fit_start`` takes beside a learner: tasks of those ``rows``, or episodes of them."""
+    read = network.rows(tasks.X), plan.labels, plan.targets
+    n_numbers = read[0].shape.numel()
+    sampler = _sampler(tasks, plan, rows, plan.shots, estimator.n_query)
     if engine.starts_as_mixed_model(network.net.module_, sampler.n_tasks):
         n_tasks = _that_fit(sampler.n_tasks, ROWS_TO_START_FROM * n_numbers)
         numbers, first = np.unique(tasks.task[rows], return_index=True)
         of_tasks = np.split(rows, first[1:])
         kept = [of_tasks[i] for i in evenly(len(numbers), n_tasks)]
         whole = make_batch(whole_tasks(kept, ROWS_TO_START_FROM), *read, dtype=network.dtype, asked=False)
-        return whole, [], n_tasks
-    n_tasks = _that_fit(sampler.n_tasks, EPISODES_TO_START_FROM * sampler.n_rows * n_numbers)
+        return whole, None, n_tasks
+    n_draws, least = DRAWS_TO_START_FROM, LEAST_TO_START_FROM
+    n_tasks = _that_fit(sampler.n_tasks, n_draws * sampler.n_rows * n_numbers)
+    if plan.least_squares or sampler.n_tasks == 1:
+        n_draws, least = 1, EPISODES_WITHOUT_MEANS
+        n_tasks = min(n_tasks, EPISODES_WITHOUT_MEANS)
     generator = torch.Generator().manual_seed(0)  # of one task alone, the start is the answer
-    episodes = []
-    chosen = torch.as_tensor(evenly(sampler.n_tasks, n_tasks)).repeat(-(-LEAST_TO_START_FROM // n_tasks))
-    for _ in range(EPISODES_TO_START_FROM):
-        drawn = sampler.draw(chosen, generator)
-        drawn = make_batch(drawn, *read, dtype=network.dtype)
-        episodes.append((drawn.inputs(), drawn.target()))
-    return None, episodes, n_tasks
+    n_times = n_draws * -(-_that_fit(least, sampler.n_rows * n_numbers) // n_tasks)
+    drawn = sampler.draw(torch.as_tensor(evenly(sampler.n_tasks, n_tasks)).repeat(n_times), generator)
+    return None, make_batch(drawn, *read, dtype=network.dtype), n_tasks
 
 
 def _that_fit(n_tasks, n_numbers):
     return max(1, min(n_tasks, TASKS_TO_START_FROM, limits.NUMBERS_AT_ONCE // n_numbers))
 
 
-def _sampler(tasks, plan, rows, n_shot, n_query):
-    labels = np.zeros_like(plan.codes) if plan.natural else plan.codes
-    n_way = None if plan.natural else plan.n_way
-    return make_sampler(tasks, labels, rows, n_way=n_way, n_shot=n_shot, n_query=n_query)
+def _sampler(tasks, plan, rows, shots, n_query):
+    """The sampler of episodes by each kind of draw that ``shots`` has the ``n_shot`` of."""
+    of_draws = {"natural": (np.zeros_like(plan.codes), None), "stratified": (plan.codes, plan.n_way)}
+    samplers = []
+    for draw, n_shot in shots.items():
+        labels, n_way = of_draws[draw]
+        samplers.append(make_sampler(tasks, labels, rows, n_way=n_way, n_shot=n_shot, n_query=n_query))
+    # Given episodes are what they are.
+    return samplers[0] if len(samplers) == 1 or tasks.given is not None else BothDraws(*samplers)
 
 
 def adapted_names(backbone, adapt_params, solved_head=False):

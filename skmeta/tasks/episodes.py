@@ -116,6 +116,41 @@ class EpisodeSampler:
         return torch.where(exists, rows, first), exists.float()
 
 
+class BothDraws:
+    """Every other episode is drawn by one sampler of the same tasks, the others by another."""
+
+    def __init__(self, *samplers):
+        self.samplers = samplers
+
+    @property
+    def n_tasks(self):
+        return self.samplers[0].n_tasks
+
+    n_units = n_tasks
+
+    @property
+    def n_rows(self):
+        """Rows of an episode, at most."""
+        return max(sampler.n_rows for sampler in self.samplers)
+
+    def draw(self, tasks, generator):
+        """Draw an episode of each task in ``tasks``, an int tensor of shape (n_tasks,)."""
+        samplers = self.samplers[: len(tasks)]
+        parts = [s.draw(tasks[i :: len(samplers)], generator) for i, s in enumerate(samplers)]
+        place = torch.cat([torch.arange(len(tasks))[i :: len(samplers)] for i in range(len(samplers))])
+        return Episodes(*(_joined(tensors, place.argsort()) for tensors in zip(*parts, strict=True)))
+
+
+def _joined(tensors, order):
+    """Rows of several tensors, or weights, one after another and then in order, to one width."""
+    width = max(t.shape[1] for t in tensors)
+    filled = [
+        torch.cat([t, t[:, :1].expand(-1, width - t.shape[1]) * (not t.is_floating_point())], 1)
+        for t in tensors
+    ]
+    return torch.cat(filled)[order]
+
+
 class GivenEpisodes:
     """Episodes that are used as they are: a task's support rows stand together, and so do its query rows.
 

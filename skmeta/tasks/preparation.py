@@ -30,11 +30,15 @@ class Preparation:
     mean, scale : double tensors of shape (n_features,), or None
         Subtracted, and divided by, in double precision before the cast, so that neither the offset of a
         column nor its unit matters. None: rows are cast alone.
+    unit_length : bool
+        Bring rows, less the mean, to one length instead, the root of their number of features: then they
+        differ by direction alone, as embeddings and counts of words do.
     """
 
     dtype: torch.dtype
     mean: torch.Tensor | None = None
     scale: torch.Tensor | None = None
+    unit_length: bool = False
 
     def __call__(self, rows):
         if self.scale is None:
@@ -42,7 +46,11 @@ class Preparation:
                 raise ValueError("X has floats, but fit had integers, which the module takes as such.")
             return rows.to(self.dtype)
         mean, scale = self.mean.to(rows.device), self.scale.to(rows.device)
-        return ((rows.double() - mean) / scale).clamp_(-LARGEST, LARGEST).to(self.dtype)
+        centred = rows.double() - mean
+        if self.unit_length:
+            length = centred.square().mean(-1, keepdim=True).sqrt()
+            return (centred / torch.where(length > 0, length, 1.0)).to(self.dtype)
+        return (centred / scale).clamp_(-LARGEST, LARGEST).to(self.dtype)
 
     @property
     def floating(self):
