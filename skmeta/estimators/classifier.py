@@ -103,7 +103,9 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         of the support set, the nearest by distance. ``"cosine"``: from them, the nearest by angle.
         ``"auto"``: linear for a shared label space, else prototype. With ``"posterior"`` the last layer is
         not adapted by the inner loop but solved after it: the posterior of a Gaussian prior that is learned
-        over the tasks, given the support set. It starts as a mixed model of the features.
+        over the tasks, given the support set. It starts as a mixed model of the features, with two shared
+        classes; with more, or labels of a task's own, as ridge regression on its rows, brought to one length
+        where that answers the own classes of training better.
     label_space : {"auto", "shared", "per_task"}
         Whether a label means the same in every task. ``"auto"``: shared if some task holds every class
         that occurs, or if most classes occur in several tasks; of a single task, if there are at most
