@@ -213,7 +213,7 @@ BAD = [
         "task 0 has only the class 0 in its support set", "an episode needs 2 classes or more.",
         {"label_space": "per_task"}),
     Bad("fit: no support rows for per-task labels", CLS, lambda m: m.fit(PER_TASK), ValueError,
-        "The 'n_shot' parameter of {cls} must be 1 or more", "by head='prototype'. Got 0 instead.",
+        "The 'n_shot' parameter of {cls} must be 1 or more", "by head='posterior'. Got 0 instead.",
         {"n_shot": 0}),
     # ---- fit: rows
     Bad("fit: widths", BOTH, fit_with((WIDE, SQUARE)), ValueError,

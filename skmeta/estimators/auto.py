@@ -10,7 +10,7 @@ PLAIN_SHOTS = 5
 PLAIN_STEPS = 600, 20
 POSTERIOR = {"average": 0.98, "validation_fraction": 0.2}
 POSTERIOR_STEPS = 1000
-# Where the prior's means are fitted as the start is, and where they are zero in it.
+# The second where the start does not have the means that are to be learned.
 POSTERIOR_LR = 1e-2, 2e-3
 POSTERIOR_SHOTS = {"natural": (1, 30), "stratified": (1, 5)}
 # Tasks, or times as many classes as an episode has, of which early_stopping="auto" holds some out.
@@ -18,6 +18,17 @@ ENOUGH_TO_HOLD_OUT, ENOUGH_CLASSES = 10, 5
 # Features of the default network's input beside which one is trained: a first layer of more, and of each task
 # its own, costs minutes, and learned nothing of hashed terms that a new class kept.
 MOST_FEATURES = 2000
+
+
+def chosen_head(estimator, shared):
+    """The head of a classifier."""
+    if estimator.head != "auto":
+        return estimator.head
+    if shared:
+        return "linear"
+    through_steps = estimator.meta_gradient in ("second_order", "first_order")
+    solves = estimator.module is None and through_steps and estimator.task_regularizer is None
+    return "posterior" if solves else "prototype"
 
 
 def chosen_shots(n_shot, head, draws, own_classes=False):
@@ -42,7 +53,7 @@ def chosen_values(plan, tasks, with_module=False):
     return POSTERIOR | {
         "early_stopping": holds_out,
         "max_iter": POSTERIOR_STEPS if learns and not plan.one_task else 0,
-        "outer_lr": POSTERIOR_LR[plan.least_squares],
+        "outer_lr": POSTERIOR_LR[not plan.start_suffices],
     }
 
 

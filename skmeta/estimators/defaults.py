@@ -49,8 +49,8 @@ class HasParameters(BaseEstimator):
     optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer class
         Of the outer loop.
     outer_lr : float or "auto"
-        Step size of the outer loop. ``"auto"`` is 0.002, or 0.01 with the posterior head of a regression or
-        of two shared classes.
+        Step size of the outer loop. ``"auto"`` is 0.002, or 0.01 with the posterior head, but for more than
+        two shared classes.
     average : float or "auto"
         Decay of a moving average of the outer loop's iterates, which is what is validated and kept: 0.99
         averages over the last hundred or so. 0 keeps the last one. ``"auto"`` is 0, or 0.98 with the
