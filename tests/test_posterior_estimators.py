@@ -176,6 +176,22 @@ def test_what_cannot_be_held_out_or_is_wide_is_answered_by_the_start(n_features)
     assert clf.adapt(X[:60:3], y[:60:3]).score(X[1:60:3], y[1:60:3]) > 0.8
 
 
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_who_asks_for_early_stopping_or_none_gets_steps(early_stopping):
+    X, y = own_classes(12)
+    clf = skmeta.TMAMLClassifier(random_state=0, early_stopping=early_stopping, n_iter_no_change=1).fit(X, y)
+    assert clf.n_iter_ >= 50
+    assert bool(clf.validation_scores_) == early_stopping
+
+
+def test_features_of_a_module_keep_the_precision_of_the_start():
+    X, y = own_classes()
+    module = nn.Sequential(nn.Linear(N_FEATURES, 8), nn.ReLU())
+    params = START | {"early_stopping": False, "outer_lr": 1e-9, "average": 0.0}
+    precision = skmeta.TMAMLClassifier(module, **params).fit(X, y).meta_params_["head.log_precision"]
+    assert precision.min() < 3.9
+
+
 def three_classes(n_tasks, seed):
     rng = np.random.default_rng(seed)
     tasks = []

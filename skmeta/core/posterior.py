@@ -154,8 +154,9 @@ class PosteriorHead(nn.Module):
     def open(self):
         """Let the features that have no weight get some, and change for each task."""
         closed = self.log_precision == CLOSED
-        p = torch.where(closed, self.opened, self.log_precision.clamp_min(self.others_at_least))
-        self.log_precision[..., :-1] = p[..., :-1]
+        if closed.any():
+            p = torch.where(closed, self.opened, self.log_precision.clamp_min(self.others_at_least))
+            self.log_precision[..., :-1] = p[..., :-1]
         self.is_open.fill_(True)
 
     def _of_features(self):

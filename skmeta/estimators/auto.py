@@ -43,13 +43,15 @@ def chosen_shots(n_shot, head, draws, own_classes=False):
     return shots
 
 
-def chosen_values(plan, tasks, with_module=False):
-    """What each parameter that may be "auto" then is, ``with_module`` of the user's: dict of str to value."""
+def chosen_values(estimator, plan, tasks):
+    """What each parameter that may be "auto" then is: dict of str to value."""
     if plan.head != "posterior":
         return PLAIN | {"max_iter": PLAIN_STEPS[plan.one_task]}
-    holds_out = _can_hold_out(plan, tasks) and (with_module or tasks.X.shape[1] <= MOST_FEATURES)
-    # What no held-out tasks can tell the worth of is not done, if the start can stand alone.
-    learns = holds_out or not plan.start_suffices
+    holds_out = _can_hold_out(plan, tasks)
+    narrow = estimator.module is not None or tasks.X.shape[1] <= MOST_FEATURES
+    # What no held-out tasks can tell the worth of is not done, if the start can stand alone, unless by will.
+    by_will = not is_same(estimator.early_stopping, "auto")
+    learns = by_will or (holds_out and narrow) or not plan.start_suffices
     return POSTERIOR | {
         "early_stopping": holds_out,
         "max_iter": POSTERIOR_STEPS if learns and not plan.one_task else 0,

@@ -117,7 +117,7 @@ class MetaEstimator(HasParameters):
             probe._check_resumable()
         tasks = read_tasks(probe, X, y, groups, reset=not resume)
         plan = probe._make_plan(tasks)
-        chosen = chosen_values(plan, tasks, probe.module is not None)
+        chosen = chosen_values(probe, plan, tasks)
         if resume:  # but for the number of steps, what was chosen stays
             chosen = self._was_chosen | {"max_iter": chosen["max_iter"]}
         probe.set_params(**left_open(probe, chosen))

@@ -58,7 +58,8 @@ class HasParameters(BaseEstimator):
     max_iter : int or "auto"
         Outer steps. ``"auto"``: 600, or 20 for a single task (of a classifier, with a shared label space);
         1000 with the posterior head, or 0 for a single task, and where nothing could tell whether to leave a
-        start that can stand alone: of too few tasks or classes to hold some out, or more than 2000 columns.
+        start that can stand alone: of too few tasks or classes to hold some out, or more than 2000 columns,
+        unless ``early_stopping`` is set.
     meta_batch_size : int
         Episodes in an outer step.
     early_stopping : bool or "auto"

@@ -195,8 +195,10 @@ def _what_to_start_from(estimator, network, tasks, plan, rows):
         n_draws, least = 1, EPISODES_WITHOUT_MEANS
         n_tasks = min(n_tasks, EPISODES_WITHOUT_MEANS)
     generator = torch.Generator().manual_seed(0)  # of one task alone, the start is the answer
-    n_times = n_draws * -(-_that_fit(least, sampler.n_rows * n_numbers) // n_tasks)
-    drawn = sampler.draw(torch.as_tensor(evenly(sampler.n_tasks, n_tasks)).repeat(n_times), generator)
+    n_times = n_draws * -(-_that_fit(least, n_draws * sampler.n_rows * n_numbers) // n_tasks)
+    # One place further each time, so that each task is drawn in both ways where these take turns.
+    chosen = [np.roll(evenly(sampler.n_tasks, n_tasks), i) for i in range(n_times)]
+    drawn = sampler.draw(torch.as_tensor(np.concatenate(chosen)), generator)
     return None, make_batch(drawn, *read, dtype=network.dtype), n_tasks
 
 
