@@ -23,7 +23,7 @@ TASKS, LINES = make_tasks(), make_lines()
 OWN_LABELS = [(X, np.where(y == 0, f"a{i}", f"b{i}")) for i, (X, y) in enumerate(TASKS)]
 KINDS = {
     "class": (TAMLClassifier, TASKS, {}),
-    "class of the task": (TAMLClassifier, OWN_LABELS, {}),
+    "class of the task": (TAMLClassifier, OWN_LABELS, {"head": "prototype"}),
     "value": (TAMLRegressor, LINES, {}),
     "vmap": (TAMLClassifier, TASKS, {}),
     "head": (TAMLClassifier, TASKS, {"adapt_params": "head"}),

@@ -977,8 +977,9 @@ def test_max_iter_auto(monkeypatch):
     assert (auto.PLAIN_STEPS, auto.POSTERIOR_STEPS) == ((600, 20), 1000)
     monkeypatch.setattr(auto, "PLAIN_STEPS", (6, 20))
     monkeypatch.setattr(auto, "POSTERIOR_STEPS", 7)
-    # Of the pool, there are too few classes to hold some out.
-    for data, n_steps in [((TASKS,), (6, 7)), ((X, Y), (20, 0)), (POOL, (0, 0))]:
+    # Of few tasks, or of the pool's few classes, none can be held out.
+    kinds = [((TASKS,), (6, 0)), ((make_tasks(10),), (6, 7)), ((X, Y), (20, 0)), (POOL, (0, 0))]
+    for data, n_steps in kinds:
         for head, n in zip(("auto", "posterior"), n_steps, strict=True):
             assert TMAMLClassifier(**QUICK | {"max_iter": "auto", "head": head}).fit(*data).n_iter_ == n
     assert TMAMLClassifier(**QUICK | {"max_iter": "auto", "head": "prototype"}).fit(*POOL).n_iter_ == 6
