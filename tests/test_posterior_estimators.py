@@ -192,6 +192,13 @@ def test_features_of_a_module_keep_the_precision_of_the_start():
     assert precision.min() < 3.9
 
 
+def test_the_start_of_a_wide_regression_has_means():
+    rng, weights = np.random.default_rng(0), np.ones(300)
+    tasks = [(X, X @ weights) for X in rng.normal(size=(12, 40, 300))]
+    means = skmeta.TMAMLRegressor(**START).fit(tasks).meta_params_["head.mean"][0, :300]
+    assert means.mean() > 0
+
+
 def three_classes(n_tasks, seed):
     rng = np.random.default_rng(seed)
     tasks = []

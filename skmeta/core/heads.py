@@ -22,7 +22,7 @@ class LinearHead(nn.Module):
         layer = nn.Linear(n_features, n_outputs)
         self.weight, self.bias = layer.weight, layer.bias
 
-    def forward(self, features, y, weight, n_way, class_mask=None):
+    def forward(self, features, y, weight, n_way):
         return {"weight": self.weight, "bias": self.bias}
 
 
@@ -39,7 +39,7 @@ class TiedHead(nn.Module):
         layer = nn.Linear(n_features, 1)
         self.weight, self.bias = layer.weight, layer.bias
 
-    def forward(self, features, y, weight, n_way, class_mask=None):
+    def forward(self, features, y, weight, n_way):
         return {"weight": self.weight.expand(n_way, -1), "bias": self.bias.expand(n_way)}
 
 
@@ -56,7 +56,7 @@ class PrototypeHead(nn.Module):
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(-math.log(n_features) / 2))
 
-    def forward(self, features, y, weight, n_way, class_mask=None):
+    def forward(self, features, y, weight, n_way):
         member = _membership(features, y, weight, n_way)
         means = member.T @ features / member.sum(0).clamp_min(1)[:, None]
         scale = self.log_scale.exp()
@@ -78,7 +78,7 @@ class CosineHead(nn.Module):
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
-    def forward(self, features, y, weight, n_way, class_mask=None):
+    def forward(self, features, y, weight, n_way):
         member = _membership(features, y, weight, n_way)
         size = (features.square().sum(1) * weight).sum() / weight.sum()
         rows = unit_length(member.T @ features) / size.clamp_min(TINY).sqrt()

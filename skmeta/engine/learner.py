@@ -10,7 +10,7 @@ from torch import nn
 from skmeta.core.backbones import BATCH_NORMS
 from skmeta.core.inner_loop import GradientDescent, LearnedUpdate, bounded, gradient_of_parts, inner_loop
 from skmeta.engine.loop import loop, loop_with_gradient
-from skmeta.engine.networks import can_be_batched, in_units_of_query, make_network
+from skmeta.engine.networks import answers, can_be_batched, in_units_of_query, make_network
 from skmeta.engine.strategy import FORCED
 
 # One part, for a support set that is in memory at once.
@@ -125,8 +125,8 @@ class MetaLearner(nn.Module):
         """
         network = self._network_of_one()
         params = {name: network.lone(p) for name, p in params.items()}
-        answers = network.answers(params, network.lone(x), network.lone(class_mask))
-        return {name: network.own(t) for name, t in answers.items()}
+        found = answers(params, network.features(params, network.lone(x)), network.lone(class_mask))
+        return {name: network.own(t) for name, t in found.items()}
 
     def for_this_thread(self):
         """A copy that shares the tensors: a module is lent other tensors while it runs, which no other
@@ -185,8 +185,9 @@ class MetaLearner(nn.Module):
 
     @staticmethod
     def _asked(network, params, query_x, class_mask, output_scale):
-        """``network.answers`` in units of the query set's targets."""
-        return in_units_of_query(network.answers(params, query_x, class_mask), output_scale)
+        """Answers for query rows, in units of their targets."""
+        found = answers(params, network.features(params, query_x), class_mask)
+        return in_units_of_query(found, output_scale)
 
     def _outputs_before(
         self, network, support_x, support_y, support_weight, class_mask, query_x, output_scale

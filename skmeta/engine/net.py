@@ -252,13 +252,13 @@ def make_net(
     if optimizer in OPTIMIZERS and torch.device(device).type in FUSED and not theirs:
         kwargs = {"optimizer__fused": True} | kwargs
     optimizer = OPTIMIZERS.get(optimizer, optimizer)
-    if _decays(optimizer, outer_lr, kwargs):
-        # A parameter is in the first group that fits, which may be one of the user's.
-        groups = [*kwargs.get("optimizer__param_groups", ()), *_undecayed(learner)]
-        kwargs = kwargs | {"optimizer__param_groups": groups}
+    groups = _undecayed(learner) if _decays(optimizer, outer_lr, kwargs) else []
     if learner.head.is_posterior and learner.head.of_means:
-        means = ("head.mean", {"weight_decay": 2 * learner.head.of_means / n_tasks})
-        kwargs = kwargs | {"optimizer__param_groups": [*kwargs.get("optimizer__param_groups", ()), means]}
+        groups.append(("head.mean", {"weight_decay": 2 * learner.head.of_means / n_tasks}))
+    if groups:
+        # A parameter is in the first group that fits, which may be one of the user's.
+        groups = [*kwargs.get("optimizer__param_groups", ()), *groups]
+        kwargs = kwargs | {"optimizer__param_groups": groups}
     net = NeuralNet(
         learner,
         criterion=learner.objective,

@@ -67,7 +67,8 @@ class ModuleNetwork:
 
     def head(self, head, features, y, weight, n_way, class_mask):
         """Tensors of the last layer that a head makes of a support set."""
-        return head(features, y, weight, n_way, class_mask)
+        mask = (class_mask,) if head.is_posterior else ()
+        return head(features, y, weight, n_way, *mask)
 
     def features(self, params, x):
         """What the backbone makes of rows: ``(n_rows, n_features)``."""
@@ -75,10 +76,6 @@ class ModuleNetwork:
             name.removeprefix("backbone."): p for name, p in params.items() if name.startswith("backbone.")
         }
         return functional_call(self.backbone, own, (x,)).flatten(1)
-
-    def answers(self, params, x, class_mask=None):
-        """``outputs`` of rows, logits or predictions, and their ``variance``: ``(n_rows, n_outputs)``."""
-        return answers(params, self.features(params, x), class_mask)
 
     def gradient(self, start, adapted, x, y, weight, class_mask=None):
         """The gradient that the inner loop descends, by the parameters named in ``adapted``."""
@@ -158,10 +155,6 @@ class MLPNetwork:
         features = mlp(x, layers, relu_last=True)
         return torch.cat([x, features], -1) if type(self.backbone) is InputAndMLP else features
 
-    def answers(self, params, x, class_mask=None):
-        """``outputs`` and ``variance`` of rows, both of shape ``(n_tasks, n_rows, n_outputs)``."""
-        return answers(params, self.features(params, x), class_mask)
-
     def gradient(self, start, adapted, x, y, weight, class_mask=None):
         """The gradient that the inner loop descends."""
         softmax = self.loss is cross_entropy
@@ -212,7 +205,10 @@ def _n_way(weight, class_mask):
 
 
 def answers(params, features, class_mask):
-    """Of rows whose features are given, by all tensors of the last layer."""
+    """``outputs``, logits or predictions, of rows by their features, and the ``variance`` of a posterior.
+
+    By all tensors of the last layer. A dict of tensors of shape ``(..., n_rows, n_outputs)``.
+    """
     layer = {n.removeprefix("head."): p for n, p in params.items() if n.startswith("head.")}
     if "noise" in layer:
         mean, variance = predict(layer, features)

@@ -1,8 +1,8 @@
 """The start of a posterior head: a simple model of the features, fitted before any outer step.
 
-Targets of many tasks get the linear mixed model. Else the prior is what answers a fixed set of training
-episodes best: that of two shared classes, whole; that of more, of one task alone, or of classes of a task's
-own, up to one precision for all features.
+Targets of many tasks get the linear mixed model, unless features are many. Else the prior is what answers a
+fixed set of training episodes best: that of such targets and of two shared classes, whole; that of more
+classes, of one task alone, or of classes of a task's own, up to one precision for all features.
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from skmeta.core.backbones import InputAndMLP
 from skmeta.core.losses import of_query
-from skmeta.core.posterior import GaussianHead, SoftmaxHead, fit_prior
+from skmeta.core.posterior import GaussianHead, LeastSquaresHead, fit_prior
 from skmeta.engine.networks import answers, in_units_of_query
 from skmeta.tasks import limits
 
@@ -31,6 +31,13 @@ def starts_as_mixed_model(learner, n_tasks):
     return values and n_tasks > 1 and _n_features(learner) <= MOST_RANDOM
 
 
+def starts_with_means(learner, n_tasks):
+    """Whether ``fit_start`` fits means to episodes; without them there are no more than a few numbers."""
+    if n_tasks == 1 or isinstance(learner.head, LeastSquaresHead):
+        return False
+    return len(learner.head.mean) * (_n_features(learner) + 1) <= MOST_MEANS
+
+
 @torch.enable_grad()
 def fit_start(learner, tasks, episodes, n_tasks):
     """Fit the head of a ``MetaLearner`` to training tasks; what a network adds to the input is left out.
@@ -45,6 +52,11 @@ def fit_start(learner, tasks, episodes, n_tasks):
         Else episodes of tasks.
     n_tasks : int
         What these are of.
+
+    Returns
+    -------
+    float or None
+        Loss of the episodes, and what the priors of the prior add to it.
     """
     # On the CPU, since not all devices know doubles.
     head = learner.head.narrowed(_n_features(learner)).cpu().double()
@@ -54,7 +66,7 @@ def fit_start(learner, tasks, episodes, n_tasks):
         y, weight = tasks.support_y.cpu().double(), tasks.support_weight.cpu().double()
         head.load_state_dict(fit_prior(features, y, weight), strict=False)
     else:
-        means = n_tasks > 1 and isinstance(head, SoftmaxHead) and head.mean.numel() <= MOST_MEANS
+        means = starts_with_means(learner, n_tasks)
         loss = _fit_to_episodes(learner, head, episodes, n_tasks, means)
     learner.head.take(head)
     return loss

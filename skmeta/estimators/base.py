@@ -36,6 +36,7 @@ from skmeta.estimators.training import (
     make_sources,
     split_rows,
     start,
+    start_in_best_view,
 )
 from skmeta.tasks.rows import check_rows, describe, is_task_list, read_tasks
 from skmeta.tasks.scored import draw_scored
@@ -134,17 +135,18 @@ class MetaEstimator(HasParameters):
             with own_random_state(seed, device):
                 network = make_network(probe, tasks, training_rows, plan, device)
         from_start = plan.head == "posterior" and not resume
+        rows = network.rows(tasks.X, probe.augment)
         if from_start:
-            network = start(probe, network, tasks, plan, training_rows)
+            network, rows = start_in_best_view(probe, network, rows, tasks, plan, training_rows)
         steps = range(first, first + probe.max_iter)
         training, validation = make_sources(
-            probe, network, tasks, plan, training_rows, validation_rows, seed, steps
+            probe, network, rows, tasks, plan, training_rows, validation_rows, seed, steps
         )
         if len(steps):
             meta_train(network.net, training, validation, seed + first)
         if from_start and best_epoch(network.net) == 0 and not probe.warm_start:
             # The start it is: of all tasks, then. What goes on must not know those that are held out.
-            start(probe, network, tasks, plan, plan.rows, views=False)
+            start(probe, network, rows, tasks, plan, plan.rows)
         network.net.module_.eval()
         self._fitted_params, self._was_chosen = params, chosen
         self._keep(probe, network, plan, seed, tasks)

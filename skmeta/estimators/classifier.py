@@ -1,7 +1,6 @@
 """The classifiers: labels to class numbers, heads, and what classifiers answer."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -39,15 +38,8 @@ class ClassPlan:
     shots: dict
     one_task: bool
 
-    loss = staticmethod(losses.cross_entropy)
+    loss, measure = staticmethod(losses.cross_entropy), staticmethod(losses.accuracy)
     largest_inner_gradient = None
-
-    @property
-    def score(self):
-        """What the held-out tasks are looked at by; no method, which would hold the rows."""
-        if self.head == "posterior":
-            return partial(losses.log_likelihood, self.loss)
-        return partial(losses.of_query, losses.accuracy)
 
     @property
     def gradient_clip(self):
@@ -60,12 +52,12 @@ class ClassPlan:
     @property
     def least_squares(self):
         """Whether a posterior head is solved by least squares, with means of zero to start from."""
-        return self.classes is None or len(self.classes) > 2
+        return self.classes_are_own or len(self.classes) > 2
 
     @property
     def start_suffices(self):
         """Whether the start of a posterior head can stand alone: a mixed model, or a local one."""
-        return self.one_task or self.classes is None or len(self.classes) == 2
+        return self.one_task or self.classes_are_own or not self.least_squares
 
     @property
     def targets(self):
@@ -131,7 +123,8 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
     label_space_ : {"shared", "per_task"}
         Whether a label means the same in every task, as it was found or set.
     validation_scores_ : list of float
-        Mean accuracy on the held-out episodes at each epoch; empty without early stopping.
+        Mean accuracy on the held-out episodes at each epoch, or log likelihood with the posterior head; empty
+        without early stopping.
     """
 
     score = MetaEstimator.score  # of tasks too; ClassifierMixin's knows rows only

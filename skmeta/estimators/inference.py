@@ -35,8 +35,8 @@ class Network(NamedTuple):
     def dtype(self):
         return self.net.module_.log_inner_lr.dtype
 
-    def rows(self, X):
-        return Rows(X, self.device, self.preparation)
+    def rows(self, X, augment=None):
+        return Rows(X, self.device, self.preparation, augment)
 
 
 class Question(NamedTuple):

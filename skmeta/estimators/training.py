@@ -3,11 +3,13 @@
 import copy
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 
 import numpy as np
 import torch
 
 from skmeta import engine
+from skmeta.core import losses
 from skmeta.core.losses import OuterObjective
 from skmeta.estimators.inference import Network
 from skmeta.estimators.modules import count_features, make_backbone
@@ -127,10 +129,17 @@ def _callbacks(estimator, plan):
         callbacks.append(("step_progress", engine.StepProgress()))
     if estimator.early_stopping:
         patience, from_start = estimator.n_iter_no_change, plan.head == "posterior" and plan.start_suffices
-        callbacks += engine.early_stopping(plan.score, patience, estimator.tol, from_start)
+        callbacks += engine.early_stopping(_validation_score(plan), patience, estimator.tol, from_start)
     if plan.head == "posterior":
         callbacks += engine.open_features()
     return callbacks + list(estimator.callbacks or [])
+
+
+def _validation_score(plan):
+    """What the held-out tasks are looked at by."""
+    if plan.head == "posterior":
+        return partial(losses.log_likelihood, plan.loss)
+    return partial(losses.of_query, plan.measure)
 
 
 def split_rows(estimator, tasks, plan, seed):
@@ -142,9 +151,8 @@ def split_rows(estimator, tasks, plan, seed):
     return plan.rows[~held_out[plan.rows]], plan.rows[held_out[plan.rows]]
 
 
-def make_sources(estimator, network, tasks, plan, training_rows, validation_rows, seed, steps):
+def make_sources(estimator, network, rows, tasks, plan, training_rows, validation_rows, seed, steps):
     """Where the meta-batches come from: ``EpisodeSource`` to train on, and to validate on or None."""
-    rows = Rows(tasks.X, network.device, network.preparation, estimator.augment)
     read = rows, plan.labels, plan.targets, seed
     sampler = _sampler(tasks, plan, training_rows, plan.shots, estimator.n_query)
     augmented = estimator.augment is not None
@@ -159,39 +167,45 @@ def make_sources(estimator, network, tasks, plan, training_rows, validation_rows
     return training, engine.EpisodeSource(sampler, *read, range(n_batches), dtype=network.dtype)
 
 
-def start(estimator, network, tasks, plan, rows, views=True):
-    """The ``Network`` with the start of its posterior head, fitted to those ``rows``.
+def start_in_best_view(estimator, network, rows, tasks, plan, numbers):
+    """The ``Network`` and its ``Rows`` with the start of its posterior head, fitted to the row ``numbers``.
 
     Where labels are a task's own, rows are prepared in the way that suits them.
     """
-    preparations = [network.preparation]
-    if views and plan.classes_are_own and network.preparation.scale is not None and tasks.X.shape[1] > 1:
-        preparations.append(replace(network.preparation, unit_length=True))
-    learner, best = network.net.module_, None
-    for preparation in preparations:
-        network = network._replace(preparation=preparation)
-        loss = engine.fit_start(learner, *_what_to_start_from(estimator, network, tasks, plan, rows))
+    views = [(network, rows)]
+    if plan.classes_are_own and network.preparation.scale is not None and tasks.X.shape[1] > 1:
+        other = network._replace(preparation=replace(network.preparation, unit_length=True))
+        views.append((other, other.rows(tasks.X, estimator.augment)))
+    head, best = network.net.module_.head, None
+    for view in views:
+        loss = start(estimator, *view, tasks, plan, numbers)
         if best is None or loss < best[0]:
-            best = loss, network, copy.deepcopy(learner.head.state_dict())
-    learner.head.load_state_dict(best[2])
+            best = loss, view, copy.deepcopy(head.state_dict())
+    head.load_state_dict(best[2])
     return best[1]
 
 
-def _what_to_start_from(estimator, network, tasks, plan, rows):
-    """What ``engine.fit_start`` takes beside a learner: tasks of those ``rows``, or episodes of them."""
-    read = network.rows(tasks.X), plan.labels, plan.targets
-    n_numbers = read[0].shape.numel()
-    sampler = _sampler(tasks, plan, rows, plan.shots, estimator.n_query)
-    if engine.starts_as_mixed_model(network.net.module_, sampler.n_tasks):
+def start(estimator, network, rows, tasks, plan, numbers):
+    """Fit the start of a posterior head to the row ``numbers``; its loss, if it is fitted to episodes."""
+    seen = _what_to_start_from(estimator, network, rows, tasks, plan, numbers)
+    return engine.fit_start(network.net.module_, *seen)
+
+
+def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
+    """What ``engine.fit_start`` takes beside a learner: tasks of those ``numbers``, or episodes of them."""
+    read, learner = (rows, plan.labels, plan.targets), network.net.module_
+    n_numbers = rows.shape.numel()
+    sampler = _sampler(tasks, plan, numbers, plan.shots, estimator.n_query)
+    if engine.starts_as_mixed_model(learner, sampler.n_tasks):
         n_tasks = _that_fit(sampler.n_tasks, ROWS_TO_START_FROM * n_numbers)
-        numbers, first = np.unique(tasks.task[rows], return_index=True)
-        of_tasks = np.split(rows, first[1:])
-        kept = [of_tasks[i] for i in evenly(len(numbers), n_tasks)]
+        _, first = np.unique(tasks.task[numbers], return_index=True)
+        of_tasks = np.split(numbers, first[1:])
+        kept = [of_tasks[i] for i in evenly(len(of_tasks), n_tasks)]
         whole = make_batch(whole_tasks(kept, ROWS_TO_START_FROM), *read, dtype=network.dtype, asked=False)
         return whole, None, n_tasks
     n_draws, least = DRAWS_TO_START_FROM, LEAST_TO_START_FROM
     n_tasks = _that_fit(sampler.n_tasks, n_draws * sampler.n_rows * n_numbers)
-    if plan.least_squares or sampler.n_tasks == 1:
+    if not engine.starts_with_means(learner, sampler.n_tasks):
         n_draws, least = 1, EPISODES_WITHOUT_MEANS
         n_tasks = min(n_tasks, EPISODES_WITHOUT_MEANS)
     generator = torch.Generator().manual_seed(0)  # of one task alone, the start is the answer

@@ -137,18 +137,18 @@ class BothDraws:
         """Draw an episode of each task in ``tasks``, an int tensor of shape (n_tasks,)."""
         samplers = self.samplers[: len(tasks)]
         parts = [s.draw(tasks[i :: len(samplers)], generator) for i, s in enumerate(samplers)]
-        place = torch.cat([torch.arange(len(tasks))[i :: len(samplers)] for i in range(len(samplers))])
-        return Episodes(*(_joined(tensors, place.argsort()) for tensors in zip(*parts, strict=True)))
+        return Episodes(*(_by_turns(tensors) for tensors in zip(*parts, strict=True)))
 
 
-def _joined(tensors, order):
-    """Rows of several tensors, or weights, one after another and then in order, to one width."""
-    width = max(t.shape[1] for t in tensors)
-    filled = [
-        torch.cat([t, t[:, :1].expand(-1, width - t.shape[1]) * (not t.is_floating_point())], 1)
-        for t in tensors
-    ]
-    return torch.cat(filled)[order]
+def _by_turns(tensors):
+    """Rows of each tensor in turn, to one width: row numbers filled up by the first, weights by zero."""
+    shape = sum(map(len, tensors)), max(t.shape[1] for t in tensors)
+    result = tensors[0].new_zeros(shape)
+    for i, t in enumerate(tensors):
+        if not t.is_floating_point():
+            result[i :: len(tensors)] = t[:, :1]
+        result[i :: len(tensors), : t.shape[1]] = t
+    return result
 
 
 class GivenEpisodes:
