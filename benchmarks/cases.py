@@ -93,6 +93,7 @@ class Case:
         n_classes = 1 if self.is_regression else N_WAY
         settings = {
             "module": self.make_backbone if self.convolves else None,
+            "head": "linear",
             "n_shot": self.n_support // n_classes,
             "n_query": self.n_query // n_classes,
             "inner_lr": self.inner_lr,

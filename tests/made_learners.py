@@ -8,7 +8,7 @@ from skmeta.core.backbones import MLP
 from skmeta.core.heads import CosineHead, LinearHead, PrototypeHead, TiedHead
 from skmeta.core.losses import OuterObjective, cross_entropy
 from skmeta.core.meta_models import BasisMetaModel
-from skmeta.core.posterior import LeastSquaresHead, SoftmaxHead
+from skmeta.core.posterior import LeastSquaresHead
 from skmeta.engine import EpisodeSource, MetaLearner, make_net
 from skmeta.tasks.batch import OwnClasses, Rows, SharedClasses
 from skmeta.tasks.episodes import EpisodeSampler
@@ -20,7 +20,7 @@ HEADS = {
     "tied": TiedHead,
     "prototype": PrototypeHead,
     "cosine": CosineHead,
-    "posterior": lambda n: SoftmaxHead(n, N_WAY),
+    "posterior": lambda n: LeastSquaresHead(n, N_WAY),
     "own posterior": LeastSquaresHead,
 }
 

@@ -16,6 +16,8 @@ QUICK = {
     "n_query": 5,
     "random_state": 0,
 }
+# For those that look at the parameters of a last layer which the inner loop adapts.
+PLAIN = QUICK | {"head": "linear"}
 # So few steps as these learn of classes, whose features are standardised, by large ones only.
 LEARNING = QUICK | {"inner_lr": 0.5}
 

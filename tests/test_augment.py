@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from made_tasks import ESTIMATORS, QUICK, REGRESSORS, make_images, make_lines, make_tasks
+from made_tasks import ESTIMATORS, PLAIN, QUICK, REGRESSORS, make_images, make_lines, make_tasks
 from sklearn.base import clone
 
 from skmeta import Conv4, GaussianNoise, Rotations, Shifts, TMAMLClassifier
@@ -136,7 +136,7 @@ def test_it_sees_the_meta_batches_of_meta_training_alone():
         seen.append((tuple(X.shape), generator.device, generator.initial_seed()))
         return X
 
-    clf = TMAMLClassifier(**QUICK | {"max_iter": 60, "n_shot": 2}, augment=note, early_stopping=True)
+    clf = TMAMLClassifier(**PLAIN | {"max_iter": 60, "n_shot": 2}, augment=note, early_stopping=True)
     clf.fit(make_tasks(10))
     # One meta-batch more is tried before the first step.
     first, *steps = seen
@@ -183,7 +183,7 @@ def test_flat_images():
     ids=["shape", "dtype", "array", "None"],
 )
 def test_what_it_returns_must_be_rows_of_the_same_kind(augment, got):
-    clf = TMAMLClassifier(**QUICK | {"n_shot": 1}, augment=augment)
+    clf = TMAMLClassifier(**PLAIN | {"n_shot": 1}, augment=augment)
     expected = r"augment must return a tensor of the shape, dtype and device \(\(4, 12, 3\), torch.float32"
     with pytest.raises(ValueError, match=rf"{expected}.*; got \(?{got}\)?\."):
         clf.fit(TASKS)

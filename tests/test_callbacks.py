@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from made_tasks import QUICK, make_tasks
+from made_tasks import PLAIN, make_tasks
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import (
@@ -25,7 +25,7 @@ from skmeta import TAMLClassifier, TAMLRegressor, TMAMLClassifier, TMAMLRegresso
 
 LABELLED = make_tasks(10, labels=("a", "b"))
 VALUED = [(X, X @ np.arange(3) + i * X[:, 0]) for i, (X, _) in enumerate(LABELLED)]
-SETTINGS = QUICK | {"inner_steps": 1, "outer_lr": 0.01}
+SETTINGS = PLAIN | {"inner_steps": 1, "outer_lr": 0.01}
 EPOCH = {"iterator_train__steps_per_epoch": 10}
 
 of_each_kind = pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from made_tasks import ESTIMATORS, QUICK, REGRESSORS, make_lines, make_tasks
+from made_tasks import ESTIMATORS, PLAIN, QUICK, REGRESSORS, make_lines, make_tasks
 
 from skmeta import TMAMLClassifier
 
@@ -15,7 +15,7 @@ each_kind = pytest.mark.parametrize(("estimator", "tasks"), KINDS)
 
 
 def fitted(estimator, tasks, **settings):
-    return estimator(**QUICK | settings).fit(tasks)
+    return estimator(**PLAIN | settings).fit(tasks)
 
 
 def n_bytes(model):
@@ -35,11 +35,12 @@ def copies(estimator, tasks, *, then=lambda model: model, **settings):
     ("settings", "n_copies"),
     [
         ({}, 1),
+        ({"head": "posterior"}, 1),
         (AVERAGED, 1),
         ({"warm_start": True}, 3),  # with Adam's two moments
         ({"warm_start": True, "optimizer": "sgd"}, 1),
     ],
-    ids=["plain", "averaged", "warm", "warm, sgd"],
+    ids=["plain", "posterior", "averaged", "warm", "warm, sgd"],
 )
 @each_kind
 def test_a_pickle_holds_the_parameters_once_and_moments_only_to_go_on(estimator, tasks, settings, n_copies):

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from made_tasks import QUICK, make_lines, make_tasks
+from made_tasks import PLAIN, QUICK, make_lines, make_tasks
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -60,7 +60,7 @@ def kind(request):
 
 def fitted(kind, **params):
     estimator, tasks, settings = kind
-    return estimator(**QUICK | {"adapt_steps": 4} | settings | params).fit(tasks).adapt(*tasks[0])
+    return estimator(**PLAIN | {"adapt_steps": 4} | settings | params).fit(tasks).adapt(*tasks[0])
 
 
 @pytest.mark.parametrize("meta_model", [Along, along_by_basis])
@@ -187,7 +187,7 @@ def test_the_last_step_of_a_pipeline_has_them(pipe):
 )
 def test_without_the_support_set_they_ask_for_adapt(lose):
     X, y = TASKS[0]
-    model = lose(TAMLClassifier(**QUICK).fit(TASKS).adapt(X, y), X, y)
+    model = lose(TAMLClassifier(**PLAIN).fit(TASKS).adapt(X, y), X, y)
     assert model.predict(X).shape == y.shape
     with pytest.raises(NotFittedError, match=r"TAMLClassifier does not have the support set that updates_ "):
         _ = model.updates_

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_checks import run_checks
-from made_tasks import LEARNING, QUICK, contents, flatten, make_lines, make_tasks, split
+from made_tasks import LEARNING, PLAIN, QUICK, contents, flatten, make_lines, make_tasks, split
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
@@ -45,7 +45,7 @@ X_S, Y_S, X_Q, Y_Q = split(ABC[0], 15)
 @pytest.fixture(scope="module")
 def priors():
     """Meta-trained on each list of tasks, which stands beside it."""
-    prior_of_two = TMAMLClassifier(**QUICK | {"max_iter": 10}, label_space="per_task")
+    prior_of_two = TMAMLClassifier(**QUICK | {"max_iter": 10}, label_space="per_task", head="prototype")
     return {
         "binary": (prior_of_two.fit(BINARY), BINARY),
         "multiclass": (TMAMLClassifier(**QUICK | {"max_iter": 20}).fit(MULTICLASS), MULTICLASS),
@@ -249,13 +249,13 @@ def test_several_scorers_at_once_in_a_search():
     """Each has its own columns, and equals the scorer by hand after a fit on the other folds."""
     scoring = {"1shot": few_shot_scorer("neg_log_loss", n_shot=1), "5shot": few_shot_scorer(n_shot=5)}
     grid = {"inner_lr": [1e-6, 0.1]}
-    search = GridSearchCV(TMAMLClassifier(**QUICK), grid, scoring=scoring, refit="5shot", cv=2).fit(ABC)
+    search = GridSearchCV(TMAMLClassifier(**PLAIN), grid, scoring=scoring, refit="5shot", cv=2).fit(ABC)
     for name, scorer in scoring.items():
         for k, (train, test) in enumerate(KFold(2).split(ABC)):
             for params, score in zip(
                 search.cv_results_["params"], search.cv_results_[f"split{k}_test_{name}"], strict=True
             ):
-                clf = TMAMLClassifier(**QUICK | params).fit([ABC[i] for i in train])
+                clf = TMAMLClassifier(**PLAIN | params).fit([ABC[i] for i in train])
                 assert score == pytest.approx(scorer(clf, [ABC[i] for i in test]), rel=1e-9)
     mean = search.cv_results_["mean_test_5shot"]
     assert search.best_score_ == mean.max() > mean.min()

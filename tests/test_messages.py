@@ -34,7 +34,13 @@ def test_one_class_is_enough_to_adapt_to_in_a_shared_label_space():
 @pytest.mark.parametrize(
     ("estimator", "tasks", "bad", "reason", "params"),
     [
-        (TMAMLClassifier, TASKS, (X[:2], Y[:2] * 0 + [0, 1]), "has 1 row of each class", {}),
+        (
+            TMAMLClassifier,
+            TASKS,
+            (X[:2], Y[:2] * 0 + [0, 1]),
+            "has 1 row of each class",
+            {"sampling": "stratified"},
+        ),
         (TMAMLClassifier, TASKS, (X, Y * 0), "has only the class 0", {"label_space": "per_task"}),
         (
             TMAMLClassifier,

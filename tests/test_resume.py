@@ -6,7 +6,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
-from made_tasks import ESTIMATORS, QUICK, REGRESSORS, make_curves, make_tasks
+from made_tasks import ESTIMATORS, PLAIN, REGRESSORS, make_curves, make_tasks
 from skorch.callbacks import Callback, LRScheduler
 from torch.optim.lr_scheduler import OneCycleLR
 
@@ -14,7 +14,7 @@ from skmeta import GaussianNoise, TMAMLClassifier
 
 LABELLED, VALUED = make_tasks(10), make_curves(10)
 EPOCH = 5
-SETTINGS = QUICK | {"outer_lr": 0.01, "iterator_train__steps_per_epoch": EPOCH}
+SETTINGS = PLAIN | {"outer_lr": 0.01, "iterator_train__steps_per_epoch": EPOCH}
 
 of_each_kind = pytest.mark.parametrize(
     ("estimator", "tasks"), [(ESTIMATORS[0], LABELLED), (REGRESSORS[0], VALUED)], ids=["class", "value"]

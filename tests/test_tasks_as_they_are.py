@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from made_tasks import ESTIMATORS, QUICK, REGRESSORS, flatten, make_lines, make_tasks
+from made_tasks import ESTIMATORS, PLAIN, QUICK, REGRESSORS, flatten, make_lines, make_tasks
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -120,7 +120,7 @@ def test_a_task_of_one_class_in_a_label_space_of_its_own_is_left_out(estimator):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_no_rows_are_answered_by_what_all_tasks_have_in_common(estimator):
     """That is the initialisation: no step leads away from it, whatever the meta-model says."""
-    clf = estimator(**QUICK, label_space="shared").fit(ABC[:6])
+    clf = estimator(**PLAIN, label_space="shared").fit(ABC[:6])
     X, y = ABC[7]
     answers = clf.adapt(X[:0], y[:0]).predict_proba(X)
     for name, p in clf.adapted_params_.items():
@@ -128,7 +128,7 @@ def test_no_rows_are_answered_by_what_all_tasks_have_in_common(estimator):
     (decided,) = clf.predict_tasks([(X[:0], y[:0])], [X])
     np.testing.assert_array_equal(decided, clf.predict(X))
     frame = pd.DataFrame(X)
-    named = estimator(**QUICK, label_space="shared").fit([(pd.DataFrame(X), y) for X, y in ABC[:6]])
+    named = estimator(**PLAIN, label_space="shared").fit([(pd.DataFrame(X), y) for X, y in ABC[:6]])
     np.testing.assert_array_equal(named.adapt(frame[:0], y[:0]).predict_proba(frame), answers)
     mixed = clf.predict_tasks([(X[:0], y[:0]), (X[:9], y[:9])], [X, X])
     np.testing.assert_array_equal(mixed[0], decided)
@@ -150,11 +150,11 @@ def test_no_rows_of_a_regression_are_answered_by_the_level_of_all_tasks(estimato
 @pytest.mark.parametrize("make", [list, np.array], ids=["list", "array"])
 def test_no_rows_are_so_in_whatever_they_come_and_through_a_pipeline(make):
     X, y = ABC[7]
-    clf = TMAMLClassifier(**QUICK, label_space="shared").fit(ABC[:6])
+    clf = TMAMLClassifier(**PLAIN, label_space="shared").fit(ABC[:6])
     expected = clf.adapt(X[:0], y[:0]).predict_proba(X)
     np.testing.assert_array_equal(clf.adapt(make([]), make([])).predict_proba(X), expected)
     rows, labels, groups = flatten(ABC[:6])
-    pipe = make_pipeline(StandardScaler(), TMAMLClassifier(**QUICK, label_space="shared"))
+    pipe = make_pipeline(StandardScaler(), TMAMLClassifier(**PLAIN, label_space="shared"))
     pipe.fit(rows, labels, tmamlclassifier__groups=groups)
     adapted = adapt(pipe, make([]), make([]))
     start = adapt(pipe.set_params(tmamlclassifier__adapt_steps=0), X[:9], y[:9])
@@ -236,7 +236,7 @@ def test_a_pair_of_support_rows_in_a_regression():
 @pytest.mark.parametrize(("estimator", "make"), [(TMAMLClassifier, make_tasks), (TMAMLRegressor, make_lines)])
 def test_scores_and_validation_do_not_depend_on_the_shots_of_training(estimator, make):
     """Untrained, both have the same parameters, so the same score on the same rows."""
-    settings = QUICK | {"max_iter": 1, "outer_lr": 1e-12, "early_stopping": True, "validation_fraction": 0.3}
+    settings = PLAIN | {"max_iter": 1, "outer_lr": 1e-12, "early_stopping": True, "validation_fraction": 0.3}
     a, b = (estimator(**settings, n_shot=n_shot).fit(make(8)) for n_shot in (1, 9))
     assert a.validation_scores_ == pytest.approx(b.validation_scores_, rel=1e-5)
     assert a.score(make(8, seed=1)) == pytest.approx(b.score(make(8, seed=1)), rel=1e-5)

@@ -36,7 +36,7 @@ def test_a_pipeline_of_texts_tells_intents_apart(vectorizer):
 
 def test_rows_are_made_dense_a_part_at_a_time(monkeypatch):
     X = TfidfVectorizer().fit_transform(TEXTS)
-    whole = TMAMLClassifier(**QUICK).fit(X, INTENTS)
+    whole = TMAMLClassifier(**QUICK, head="linear").fit(X, INTENTS)
     expected = whole.predict_proba(X)
     n_dense = []
     toarray = sparse.csr_matrix.toarray
@@ -49,7 +49,7 @@ def test_rows_are_made_dense_a_part_at_a_time(monkeypatch):
     monkeypatch.setattr(type(X), "toarray", noted)
     clf = TMAMLClassifier(**QUICK | {"n_shot": 1, "n_query": 1}).fit(X, INTENTS)
     assert max(n_dense) <= 4 * 4  # tasks in a meta-batch, by classes, of each one row
-    parts = TMAMLClassifier(**QUICK).fit(X, INTENTS)
+    parts = TMAMLClassifier(**QUICK, head="linear").fit(X, INTENTS)
     np.testing.assert_allclose(parts.predict_proba(X), expected, rtol=1e-4)
     n_dense.clear()
     clf.predict(X)

@@ -63,7 +63,7 @@ CONTRARY = [(X, y if i % 2 else 1 - y) for i in range(8) for X, y in make_tasks(
 # Three classes, fitted flat or few-shot; the first 60 rows are there to fit.
 FLAT_X, FLAT_Y = make_tasks(1, labels=("a", "b", "c"), n_rows=120, n_features=4, seed=5)[0]
 FIT_X, FIT_Y, NEW_X, NEW_Y = FLAT_X[:60], FLAT_Y[:60], FLAT_X[60:], FLAT_Y[60:]
-LEARNER = TMAMLClassifier(**LEARNING)
+LEARNER = TMAMLClassifier(head="linear", **LEARNING)
 FLAT_LEARNER = TMAMLClassifier(**LEARNING | {"max_iter": 20, "inner_steps": 5})
 
 
@@ -115,7 +115,7 @@ def test_the_helper_of_this_file_sees_a_difference():
 
 def test_grid_search():
     """The same tasks for every candidate: each third of them scored after a fit on the others."""
-    clf = TMAMLClassifier(**LEARNING | {"max_iter": 10})
+    clf = TMAMLClassifier(head="linear", **LEARNING | {"max_iter": 10})
     search = GridSearchCV(clf, {"inner_lr": [0.01, 0.1], "inner_steps": [1, 5]}, cv=3).fit(TASKS)
     results = search.cv_results_
     assert len(results["params"]) == 4
@@ -129,7 +129,8 @@ def test_grid_search():
 
 def test_grid_search_finds_the_better_step_size():
     """Steps of 1e-6 adapt to nothing: on tasks that contradict each other, they stay near chance."""
-    clf = TMAMLClassifier(**LEARNING | {"max_iter": 40, "inner_steps": 5}, learn_inner_lr=False)
+    settings = LEARNING | {"head": "linear", "max_iter": 40, "inner_steps": 5, "learn_inner_lr": False}
+    clf = TMAMLClassifier(**settings)
     search = GridSearchCV(clf, {"inner_lr": [1e-6, 0.3]}, cv=2).fit(CONTRARY)
     worse, better = search.cv_results_["mean_test_score"]
     assert search.best_params_ == {"inner_lr": 0.3}
@@ -245,7 +246,7 @@ def test_learning_curve_of_a_few_rows(few_shot):
 
 def test_validation_curve():
     """Unadapted, a model of tasks that contradict each other stays at chance."""
-    clf = TMAMLClassifier(**LEARNING | {"max_iter": 40, "inner_steps": 5, "inner_lr": 0.3})
+    clf = TMAMLClassifier(head="linear", **LEARNING | {"max_iter": 40, "inner_steps": 5, "inner_lr": 0.3})
     _, scores = validation_curve(clf, CONTRARY, None, param_name="adapt_steps", param_range=[0, 5], cv=2)
     for n_steps, by_hand in zip((0, 5), scores, strict=True):
         clf.set_params(adapt_steps=n_steps)
@@ -515,7 +516,7 @@ def own_score(model, X, y, groups):
     "scorer", [None, few_shot_scorer("neg_log_loss", n_shot=2)], ids=["score", "few-shot"]
 )
 def test_routing_of_a_classifier(scorer):
-    clf = TMAMLClassifier(**LEARNING | {"max_iter": 10})
+    clf = TMAMLClassifier(head="linear", **LEARNING | {"max_iter": 10})
     with config_context(enable_metadata_routing=True):
         scores = cross_val_score(clf, X, Y, params={"groups": GROUPS}, cv=GroupKFold(3), scoring=scorer)
     by_hand = []

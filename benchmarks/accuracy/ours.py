@@ -51,12 +51,9 @@ CONV4 = {"module": Conv4, "n_way": 20, "n_query": 3, "meta_batch_size": 4, "max_
 CONV4 |= {"meta_gradient": "first_order", "adapt_params": "head", "inner_lr": 0.1, "inner_steps": 1}
 CONV4 |= {"average": 0.999, "augment": Shifts(2)}
 IMAGES = {"kinds": ("per_task",), "studies": ("omniglot",), "views": ("images",)}
-POSTERIOR = {"params": {"head": "posterior"}, "kinds": KINDS[:2]}
 OURS = [
     *of_each_kind("TMAML", "TMAML"),
     *of_each_kind("TAML", "TAML"),
-    *of_each_kind("TMAML, posterior", "TMAML", **POSTERIOR),
-    *of_each_kind("TAML, posterior", "TAML", **POSTERIOR),
     *of_each_kind("TMAML, told", "TMAML", told=True),
     *of_each_kind("TAML, told", "TAML", told=True),
 ]

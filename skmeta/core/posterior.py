@@ -18,8 +18,8 @@ from torch import nn
 
 # Least variance of the noise of targets that are of the order of one.
 LEAST_NOISE = 1e-10
-# Least curvature of a row's log likelihood: its inverse stays finite, and a step is too short, not too long.
-FLAT = 1e-4
+# Least square of a logit whose size is divided by.
+LEAST_SQUARE = 1e-8
 # Least and largest deviation over tasks of what features add, in units of the noise's. With more features
 # than rows the likelihood may want no noise at all; a variance of 10,000 times it still suits float32.
 NEGLIGIBLE, OVERWHELMING = 1e-4, 100.0
@@ -63,10 +63,11 @@ def variance_along(x, spread):
 def _cholesky(z):
     """Factor of ``1 + z z'`` or of ``1 + z' z``, whichever is smaller; their determinants are the same.
 
-    No eigenvalue is below one, so that nothing needs to be added.
+    No eigenvalue is below one, but rounding is more than that if the largest are millions.
     """
     gram = z @ z.mT if _by_rows(z) else z.mT @ z
-    return torch.linalg.cholesky(gram + _identity_like(gram))
+    rounding = 4 * torch.finfo(z.dtype).eps * gram.detach().diagonal(dim1=-2, dim2=-1).sum(-1)
+    return torch.linalg.cholesky(gram + (1 + rounding)[..., None, None] * _identity_like(gram))
 
 
 def _by_rows(z):
@@ -95,12 +96,8 @@ def logits(layer, features):
 
 
 def moderated(mean, variance):
-    """Logits whose softmax is about the mean softmax of Gaussian ones: by probit (MacKay, 1992)."""
-    return mean * _shrinkage(variance)
-
-
-def _shrinkage(variance):
-    return (1 + math.pi / 8 * variance).rsqrt()
+    """Logits whose sigmoid is about the mean sigmoid of Gaussian ones: by probit (MacKay, 1992)."""
+    return mean * (1 + math.pi / 8 * variance).rsqrt()
 
 
 def _with_constant(features):
@@ -190,12 +187,17 @@ class GaussianHead(PosteriorHead):
         )
 
 
-class ClassHead(PosteriorHead):
-    """Base of the heads for classes: ``n_classes`` of a shared label space, or None for a task's own labels.
+class LeastSquaresHead(PosteriorHead):
+    """Ridge regression on one-hot labels around the prior mean; scale and biases of the logits are learned.
 
-    All classes have the same precisions. A task's own classes have the same prior, so that to relabel them
-    permutes the layer, to the bit; a mean that all had would shift all logits alike, so it is zero.
+    There are ``n_classes`` of a shared label space, or None for a task's own labels. All classes have the
+    same precisions, in units of the noise, which is one. A task's own classes have the same prior, so that to
+    relabel them permutes the layer, to the bit; a mean that all had would shift all logits alike, so it is
+    zero. A few tasks tell more of which features tell classes apart than of what each class is like: without
+    the prior of the means, 15 people's activities were learned by heart.
     """
+
+    opened, others_at_least, of_means = 0.0, 4.0, 3.0
 
     def __init__(self, n_features, n_classes=None):
         super().__init__()
@@ -203,6 +205,8 @@ class ClassHead(PosteriorHead):
         self.reads_support = n_classes is None
         self.log_precision = nn.Parameter(torch.zeros(n_features + 1))
         self.mean = None if n_classes is None else nn.Parameter(torch.zeros(n_classes, n_features + 1))
+        self.log_scale = nn.Parameter(torch.tensor(1.0))
+        self.bias = None if n_classes is None else nn.Parameter(torch.zeros(n_classes))
 
     def forward(self, features, y, weight, n_way=None, class_mask=None):
         """Layer for features ``(..., n_rows, n_features)``, class numbers ``(..., n_rows)`` and weights.
@@ -217,32 +221,16 @@ class ClassHead(PosteriorHead):
         class_mask = class_mask.expand(*y.shape[:-1], n_way)
         rows = _with_constant(features)
         if self.mean is not None:
-            return self.adapt(rows, y, weight, class_mask, self.mean)
+            return self._solved(rows, y, weight, class_mask, self.mean)
         # Sums over classes, in another order, may differ in the last bit: the order must not be the labels'.
         order = _first_rows(y, weight, n_way).argsort(dim=-1, stable=True)
         rank = order.argsort(-1)
         y, class_mask = rank.gather(-1, y), class_mask.gather(-1, order)
-        layer = self.adapt(rows, y, weight, class_mask, rows.new_zeros(n_way, rows.shape[-1]))
+        layer = self._solved(rows, y, weight, class_mask, rows.new_zeros(n_way, rows.shape[-1]))
         places = {name: rank.reshape(*rank.shape, *[1] * (p.ndim - rank.ndim)) for name, p in layer.items()}
         return {name: p.take_along_dim(places[name], rank.ndim - 1) for name, p in layer.items()}
 
-
-class LeastSquaresHead(ClassHead):
-    """Ridge regression on one-hot labels around the prior mean; scale and biases of the logits are learned.
-
-    The noise is one: precisions are in units of it. A few tasks tell more of which features tell classes
-    apart than of what each class is like: without the prior of the means, 15 people's activities were learned
-    by heart.
-    """
-
-    opened, others_at_least, of_means = 0.0, 4.0, 3.0
-
-    def __init__(self, n_features, n_classes=None):
-        super().__init__(n_features, n_classes)
-        self.log_scale = nn.Parameter(torch.tensor(1.0))
-        self.bias = None if n_classes is None else nn.Parameter(torch.zeros(n_classes))
-
-    def adapt(self, rows, y, weight, class_mask, mean):
+    def _solved(self, rows, y, weight, class_mask, mean):
         deviation, root = (-self.log_precision / 2).exp(), weight.sqrt()[..., None]
         target = nn.functional.one_hot(y, len(mean)).to(rows.dtype)
         if self.mean is None:  # centred, as the prior is
@@ -256,38 +244,38 @@ class LeastSquaresHead(ClassHead):
         return layer if self.bias is None else layer | {"bias": layer["bias"] + self.bias}
 
 
-class SoftmaxHead(ClassHead):
-    """A Gaussian approximation of the posterior of softmax regression, by a fixed number of Newton steps.
+class LogisticHead(PosteriorHead):
+    """Two shared classes: weights of the logit of the second over the first have a Gaussian prior.
 
-    Each step is a ridge regression for each class. It takes residuals and curvatures as expected under the
-    approximation so far (Opper & Archambeau, 2009), where Laplace's are at the mode: random intercepts of
-    deviation 3, 3 rows, log loss .430 (exact .429, Laplace .440), calibration slope .98 (Laplace 1.21).
-    The curvature of a class is its probability ``p``, which bounds the Hessian ``diag(p) - p p'``: with
-    ``p (1 - p)`` two classes that step at once go up to twice as far as they should.
+    Each of ``n_steps`` is a ridge regression, whose weights of rows are those of a Gaussian bound on the
+    likelihood (Jaakkola & Jordan, 2000), so that no step goes too far. Log losses of new rows, where logits
+    are N(5, 9) over tasks and 10 rows of each are known: .161 by numeric integration, .163 by this bound, .62
+    by four Newton steps on expected residuals and curvatures.
     """
 
-    def __init__(self, n_features, n_classes=None, n_steps=4):
-        super().__init__(n_features, n_classes)
+    opened = 3.3
+
+    def __init__(self, n_features, n_steps=4):
+        super().__init__()
+        self.log_precision = nn.Parameter(torch.zeros(n_features + 1))
+        self.mean = nn.Parameter(torch.zeros(1, n_features + 1))
         self.n_steps = n_steps
 
-    def adapt(self, rows, y, weight, class_mask, mean):
-        n_way = class_mask.sum(-1).to(rows.dtype)[..., None, None]
-        # A logit counts against the mean of the others, and their variances add: of two, twice one's.
-        against = n_way / (n_way - 1).clamp_min(1)
-        target = nn.functional.one_hot(y, len(mean)).mT.to(rows.dtype)
-        deviation = (-self.log_precision / 2).exp()
-        x, before = (rows * deviation)[..., None, :, :], (rows @ mean.mT).mT
-        f, spread = before, x.new_zeros(x.shape[-1], 0)
+    def forward(self, features, y, weight, n_way=None, class_mask=None):
+        """Layer of one output for features ``(..., n_rows, n_features)``, class numbers and weights."""
+        rows, deviation = _with_constant(features), (-self.log_precision / 2).exp()
+        x, before = rows * deviation, rows @ self.mean[0]
+        target, f, variance = y.to(rows.dtype) - 0.5, before, x.square().sum(-1)
         for _ in range(self.n_steps):
-            shrinkage = _shrinkage(against * variance_along(x, spread))
-            p = (f * shrinkage).masked_fill(~class_mask[..., None], -math.inf).softmax(-2)
-            curvature = (p * shrinkage).clamp_min(FLAT)
-            root = (weight.sqrt()[..., None, :] * curvature.sqrt())[..., None]
-            t = f - before + (target - p) / curvature
-            u, spread = ridge(x * root, t[..., None] * root)
-            f = before + (x @ u)[..., 0]
-        weights = mean + deviation * u[..., 0]
-        return _layer(weights, deviation=(deviation * against.sqrt()).expand_as(weights), spread=spread)
+            size = (f.square() + variance).clamp_min(LEAST_SQUARE).sqrt()
+            curvature = (size / 2).tanh() / (2 * size)
+            root = (weight.sqrt() * curvature.sqrt())[..., None]
+            u, spread = ridge(x * root, (target / curvature - before)[..., None] * root)
+            f, variance = before + (x @ u)[..., 0], variance_along(x, spread)
+        # A layer has an output for each class: half of the logit is taken from the first.
+        weights = x.new_tensor([[-0.5], [0.5]]) * (self.mean + (deviation * u[..., 0])[..., None, :])
+        spread = spread[..., None, :, :].expand(*weights.shape, spread.shape[-1])
+        return _layer(weights, deviation=deviation.expand_as(weights), spread=spread)
 
 
 def _first_rows(y, weight, n_way):

@@ -20,7 +20,7 @@ MOST_MEANS = 20_000
 MOST_RANDOM = 256
 # Log precisions of features and of the constant, to which those of shared classes are drawn, and how
 # strongly; how strongly their means are drawn to zero. A few tasks cannot tell of many features.
-FEATURES, CONSTANT, OF_PRECISIONS, OF_MEANS = 2.0, 0.0, 0.1, 0.5
+FEATURES, CONSTANT, OF_PRECISIONS, OF_MEANS = 1.3, -0.7, 0.1, 0.25
 # Steps of L-BFGS.
 N_STEPS = 40
 
@@ -91,7 +91,8 @@ def _features_of_input(learner, x):
 
 def _fit_to_episodes(learner, head, episodes, n_tasks, means):
     """Change the head so that the query rows of the episodes are answered well, by L-BFGS."""
-    seen = _with_features(learner, episodes.inputs(), episodes.target())
+    parts = _with_features(learner, episodes.inputs(), episodes.target())
+    n_query = sum(target["query_weight"].sum() for _, target in parts).clamp_min(1)
     with torch.no_grad():
         head.log_precision.fill_(FEATURES)
         head.log_precision[-1] = CONSTANT
@@ -107,13 +108,18 @@ def _fit_to_episodes(learner, head, episodes, n_tasks, means):
         shift = free if means else torch.cat([free[:1].expand(q - 1), free[1:]])
         return start | {"log_precision": start["log_precision"].detach() + shift}
 
+    def prior():
+        value = OF_PRECISIONS / n_told * free.square().sum()
+        return value + OF_MEANS / n_tasks * head.mean[..., :-1].square().sum() if means else value
+
     def criterion():
         optimizer.zero_grad()
-        value = _loss(learner, head, params(), *seen)
-        value = value + OF_PRECISIONS / n_told * free.square().sum()
-        if means:
-            value = value + OF_MEANS / n_tasks * head.mean[..., :-1].square().sum()
+        value = prior()
         value.backward()
+        for part in parts:
+            loss = _loss(learner, head, params(), *part) / n_query
+            loss.backward()
+            value = value.detach() + loss.detach()
         return value
 
     optimizer = torch.optim.LBFGS(
@@ -130,20 +136,28 @@ def _fit_to_episodes(learner, head, episodes, n_tasks, means):
 
 
 def _with_features(learner, inputs, target):
+    """Pairs of inputs and target, each of so many episodes as are solved at once."""
     support, query = (_features_of_input(learner, inputs[f"{part}_x"]) for part in ("support", "query"))
     inputs, target = (
         {n: t.cpu().double() if t.is_floating_point() else t.cpu() for n, t in part.items() if n[-2:] != "_x"}
         for part in (inputs, target)
     )
-    return inputs | {"support": support, "query": query}, target
+    inputs |= {"support": support, "query": query}
+    n_numbers = (support.numel() + query.numel()) // len(support)
+    at_once = max(1, limits.NUMBERS_SOLVED_AT_ONCE // n_numbers)
+    of_each = [{n: t.split(at_once) for n, t in part.items()} for part in (inputs, target)]
+    return [
+        tuple({n: parts[i] for n, parts in part.items()} for part in of_each)
+        for i in range(-(-len(support) // at_once))
+    ]
 
 
 def _loss(learner, head, params, inputs, target):
+    """Sum over query rows: a few of a task must not count as much as many."""
     mask = inputs.get("class_mask")
     n_way = None if mask is None else mask.shape[-1]
     support = inputs["support"], inputs["support_y"], inputs["support_weight"]
     layer = functional_call(head, params, (*support, n_way, mask))
     outcome = answers({f"head.{name}": p for name, p in layer.items()}, inputs["query"], mask)
     outcome = in_units_of_query(outcome, inputs.get("output_scale"))
-    n_rows = target["query_weight"].sum(-1)  # a few rows of a task must not count as much as many
-    return (of_query(learner.objective.loss, outcome, target) * n_rows).sum() / n_rows.sum().clamp_min(1)
+    return (of_query(learner.objective.loss, outcome, target) * target["query_weight"].sum(-1)).sum()

@@ -20,15 +20,14 @@ ENOUGH_TO_HOLD_OUT, ENOUGH_CLASSES = 10, 5
 MOST_FEATURES = 2000
 
 
-def chosen_head(estimator, shared):
-    """The head of a classifier."""
+def chosen_head(estimator, own_classes):
+    """The head: the posterior one, if the network is the default one and learned through the inner loop."""
     if estimator.head != "auto":
         return estimator.head
-    if shared:
-        return "linear"
     through_steps = estimator.meta_gradient in ("second_order", "first_order")
-    solves = estimator.module is None and through_steps and estimator.task_regularizer is None
-    return "posterior" if solves else "prototype"
+    if estimator.module is None and through_steps and estimator.task_regularizer is None:
+        return "posterior"
+    return "prototype" if own_classes else "linear"
 
 
 def chosen_shots(n_shot, head, draws, own_classes=False):

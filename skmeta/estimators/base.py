@@ -65,7 +65,7 @@ class MetaEstimator(HasParameters):
     n_tasks_ : int
         Tasks that were given to ``fit``, those that were left out included.
     n_iter_ : int
-        Outer steps, skipped ones included.
+        Outer steps, skipped ones included; 1 if there was only the start of a posterior head to be fitted.
     best_iter_ : int
         The outer step whose state was kept: the last one, or by early stopping the best; 0 is the start of a
         posterior head.
@@ -127,7 +127,7 @@ class MetaEstimator(HasParameters):
         if resume:
             probe._continue_plan(plan, tasks)
         plan.learn(training_rows)
-        first = probe.n_iter_ if resume else 0
+        first = len(probe.loss_curve_) if resume else 0
         device = probe.device_ if resume else choose_device(probe.device)
         if resume:
             network = probe._network()._replace(net=copy_net(probe.net_, probe.callbacks))
@@ -347,7 +347,7 @@ class MetaEstimator(HasParameters):
         self._keep_plan(plan, tasks)
         self.n_tasks_ = tasks.n_tasks
         self.history_ = net.history
-        self.n_iter_ = len(self.loss_curve_)
+        self.n_iter_ = max(1, len(self.loss_curve_))
         kept = best_epoch(net)
         epochs = net.history if kept is None else net.history[:kept]
         self.best_iter_ = len(_losses(epochs))

@@ -12,7 +12,7 @@ from sklearn.utils import column_or_1d
 from skmeta.core import losses
 from skmeta.core.heads import HEADS, LinearHead
 from skmeta.core.inequality import INEQUALITIES
-from skmeta.core.posterior import LeastSquaresHead, SoftmaxHead
+from skmeta.core.posterior import LeastSquaresHead, LogisticHead
 from skmeta.estimators.auto import chosen_head, chosen_shots
 from skmeta.estimators.base import MetaEstimator
 from skmeta.tasks.batch import OwnClasses, SharedClasses
@@ -73,7 +73,7 @@ class ClassPlan:
     def make_head(self, n_features):
         if self.head == "posterior":
             if not self.least_squares:
-                return SoftmaxHead(n_features, 2)
+                return LogisticHead(n_features)
             return LeastSquaresHead(n_features, None if self.classes is None else len(self.classes))
         if self.classes is None:
             return HEADS[self.head](n_features)
@@ -88,13 +88,13 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
     head : {"auto", "linear", "tied", "prototype", "cosine", "posterior"}
         How the last layer of a task starts. ``"linear"``: a learned row for each class of the shared
         label space. ``"tied"``: one learned row for all classes. ``"prototype"``: from the class means
-        of the support set, the nearest by distance. ``"cosine"``: from them, the nearest by angle.
-        ``"auto"``: linear for a shared label space; else posterior for the default network, learned through
-        the inner loop and without a ``task_regularizer``, and prototype for others. With ``"posterior"`` the
-        last layer is not adapted by the inner loop but solved after it: the posterior of a Gaussian prior
-        that is learned over the tasks, given the support set. It starts as a mixed model of the features,
-        with two shared classes; with more, or labels of a task's own, as ridge regression on its rows,
-        brought to one length where that answers the own classes of training better.
+        of the support set, the nearest by distance. ``"cosine"``: from them, the nearest by angle. With
+        ``"posterior"`` the last layer is not adapted by the inner loop but solved after it: the posterior
+        of a Gaussian prior that is learned over the tasks, given the support set. It starts as a mixed model
+        of the features, with two shared classes; with more, or labels of a task's own, as ridge regression
+        on its rows, brought to one length where that answers the own classes of training better.
+        ``"auto"``: posterior for the default network, learned through the inner loop and without a
+        ``task_regularizer``; else linear for a shared label space, prototype for labels of a task's own.
     label_space : {"auto", "shared", "per_task"}
         Whether a label means the same in every task. ``"auto"``: shared if some task holds every class
         that occurs, or if most classes occur in several tasks; of a single task, if there are at most
@@ -190,7 +190,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
     def _make_plan(self, tasks):
         classes, codes = np.unique(tasks.y, return_inverse=True)
         shared = self._are_shared(tasks, codes, len(classes))
-        head = chosen_head(self, shared)
+        head = chosen_head(self, own_classes=not shared)
         draws = self._draws(shared and head == "posterior", len(classes))
         shots = chosen_shots(self.n_shot, head, draws, own_classes=not shared)
         self._check_combination()

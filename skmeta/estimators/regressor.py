@@ -12,7 +12,7 @@ from sklearn.metrics import r2_score
 from skmeta.core import losses
 from skmeta.core.heads import LinearHead
 from skmeta.core.posterior import GaussianHead
-from skmeta.estimators.auto import chosen_shots
+from skmeta.estimators.auto import chosen_head, chosen_shots
 from skmeta.estimators.base import MetaEstimator
 from skmeta.parameter_rules import Number, check_value
 from skmeta.tasks.batch import Values
@@ -83,13 +83,14 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
     Parameters
     ----------
     head : {"auto", "linear", "posterior"}
-        The last layer of a task. ``"linear"``, which ``"auto"`` is: learned, and adapted by the inner loop.
-        ``"posterior"``: the posterior of a Gaussian prior that is learned over the tasks, given the support
-        set; it starts as a linear mixed model of the features, and tells deviations and intervals.
+        The last layer of a task. ``"linear"``: learned, and adapted by the inner loop. ``"posterior"``: the
+        posterior of a Gaussian prior that is learned over the tasks, given the support set; it starts as a
+        linear mixed model of the features, and tells deviations and intervals. ``"auto"``: posterior for
+        the default network, learned through the inner loop and without a ``task_regularizer``; else linear.
     n_shot : int, tuple (least, most) or "auto"
         Support rows of a task in an episode. With a pair it varies in training, from the least to the most,
         small numbers as often as large ones. Of a task with fewer than ``n_shot + 1`` rows, half are support.
-        ``"auto"`` is 5, or (1, 30) with the posterior head.
+        ``"auto"`` is (1, 30) with the posterior head, else 5.
     n_query : int
         Query rows of a task in an episode.
 
@@ -121,7 +122,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         Raises
         ------
         ValueError
-            If deviations are asked for without ``head="posterior"``.
+            If deviations are asked for, but the head is not the posterior one.
         """
         answers = self._answers(X)
         predicted = self.decide(answers["outputs"], self._level_and_scale)
@@ -129,8 +130,8 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
             return predicted
         if "variance" not in answers:
             raise ValueError(
-                f"This {type(self).__name__} has no deviations, which need the posterior of the last layer: "
-                "fit with head='posterior'."
+                f"This {type(self).__name__} has no deviations: its head is not the posterior of the last "
+                "layer. Fit with head='posterior'."
             )
         _, scale = self._level_and_scale
         return predicted, (scale * np.sqrt(answers["variance"])).reshape(predicted.shape)
@@ -175,7 +176,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
 
     def _make_plan(self, tasks):
         self._check_combination()
-        head = "linear" if self.head == "auto" else self.head
+        head = chosen_head(self, own_classes=False)
         self._check_head_can_learn(head)
         shots = chosen_shots(self.n_shot, head, ("natural",))
         rows = usable_rows(tasks, None, natural=True, own_classes=False, n_shot=shots["natural"])

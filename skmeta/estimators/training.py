@@ -26,12 +26,13 @@ VALIDATION_EPISODES = 64
 # do not depend on how a candidate of a search is trained.
 SCORED_SHOTS = 5
 VALIDATION_QUERIES = 15
-# Tasks and rows of each that the start of a posterior head is fitted to, at most; else how often episodes are
-# drawn, and how many of them at once, at least.
+# Tasks and rows of each that the start of a posterior head is fitted to, at most; else the draws of a task's
+# episodes and how many of them all, at least. A start without means has three numbers.
 TASKS_TO_START_FROM, ROWS_TO_START_FROM = 300, 100
 DRAWS_TO_START_FROM, LEAST_TO_START_FROM = 6, 20
-# Episodes that are enough for a start without means, which has three numbers.
 EPISODES_WITHOUT_MEANS = 64
+# How much more it holds of a number: doubles, and several. Without means, those of an episode suffice.
+COPIES_TO_START_FROM = 4
 
 
 def choose_device(device):
@@ -197,19 +198,18 @@ def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
     n_numbers = rows.shape.numel()
     sampler = _sampler(tasks, plan, numbers, plan.shots, estimator.n_query)
     if engine.starts_as_mixed_model(learner, sampler.n_tasks):
-        n_tasks = _that_fit(sampler.n_tasks, ROWS_TO_START_FROM * n_numbers)
+        n_tasks = _that_fit(sampler.n_tasks, COPIES_TO_START_FROM * ROWS_TO_START_FROM * n_numbers)
         _, first = np.unique(tasks.task[numbers], return_index=True)
         of_tasks = np.split(numbers, first[1:])
         kept = [of_tasks[i] for i in evenly(len(of_tasks), n_tasks)]
         whole = make_batch(whole_tasks(kept, ROWS_TO_START_FROM), *read, dtype=network.dtype, asked=False)
         return whole, None, n_tasks
-    n_draws, least = DRAWS_TO_START_FROM, LEAST_TO_START_FROM
-    n_tasks = _that_fit(sampler.n_tasks, n_draws * sampler.n_rows * n_numbers)
-    if not engine.starts_with_means(learner, sampler.n_tasks):
-        n_draws, least = 1, EPISODES_WITHOUT_MEANS
-        n_tasks = min(n_tasks, EPISODES_WITHOUT_MEANS)
+    n_draws, least, n_numbers = 1, EPISODES_WITHOUT_MEANS, sampler.n_rows * n_numbers
+    if engine.starts_with_means(learner, sampler.n_tasks):
+        n_draws, least, n_numbers = DRAWS_TO_START_FROM, LEAST_TO_START_FROM, COPIES_TO_START_FROM * n_numbers
+    n_tasks = _that_fit(sampler.n_tasks if n_draws > 1 else min(sampler.n_tasks, least), n_numbers)
+    n_times = max(1, min(n_draws * -(-least // n_tasks), limits.NUMBERS_AT_ONCE // n_numbers // n_tasks))
     generator = torch.Generator().manual_seed(0)  # of one task alone, the start is the answer
-    n_times = n_draws * -(-_that_fit(least, n_draws * sampler.n_rows * n_numbers) // n_tasks)
     # One place further each time, so that each task is drawn in both ways where these take turns.
     chosen = [np.roll(evenly(sampler.n_tasks, n_tasks), i) for i in range(n_times)]
     drawn = sampler.draw(torch.as_tensor(np.concatenate(chosen)), generator)

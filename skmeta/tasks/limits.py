@@ -14,6 +14,8 @@ PARAMETERS_AT_ONCE = 2**25
 # Tasks whose labels are joined as they are read: an array for each of very many takes more memory than what
 # is in it.
 JOINED_AT_ONCE = 1000
+# Numbers of episodes whose solved heads are derived together: that takes tens of times as many, in doubles.
+NUMBERS_SOLVED_AT_ONCE = 2**18
 # Rows that are enough to know a module's shapes; it must map each of them alone.
 SAMPLE_ROWS = 8
 # Tasks, and rows, that are enough to know the features' scales and how exact they are.

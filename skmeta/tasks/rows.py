@@ -298,7 +298,7 @@ def _read_task(estimator, task, name, reset, has_others):
 
 
 class LoadedRows:
-    """Rows of a ``TaskList``, loaded when they are indexed; the tasks asked for last are kept.
+    """Rows of a ``TaskList``, loaded when they are indexed; the tasks of a meta-batch are kept till the next.
 
     Parameters
     ----------
@@ -320,11 +320,22 @@ class LoadedRows:
 
     def __getitem__(self, index):
         """Rows at an int array of shape (n_rows,): an array or a CSR matrix."""
+        if len(index) == 0:
+            return np.zeros((0, *self.shape[1:]), self.dtype)
         ids, part = np.unique(np.searchsorted(self.bounds, index, side="right") - 1, return_inverse=True)
+        if len(ids) > self.estimator.meta_batch_size:
+            return self._one_task_at_a_time(index, ids, part)
         self.held = {i: self.held.get(i) for i in ids.tolist()}  # lets go of the others before it loads
         self.held |= {i: self._load(i) for i, part_X in self.held.items() if part_X is None}
         first = np.cumsum([0] + [part_X.shape[0] for part_X in self.held.values()])
         return concatenate_rows(list(self.held.values()))[index - self.bounds[ids][part] + first[part]]
+
+    def _one_task_at_a_time(self, index, ids, part):
+        self.held = {}
+        order = np.argsort(part, kind="stable")
+        of_tasks = np.split(index[order], np.cumsum(np.bincount(part))[:-1])
+        rows = [self._load(i)[own - self.bounds[i]] for i, own in zip(ids.tolist(), of_tasks, strict=True)]
+        return concatenate_rows(rows)[np.argsort(order)]
 
     def _load(self, i):
         rows, _, _ = _read_task(self.estimator, self.tasks[i], self.names[i], reset=False, has_others=True)
