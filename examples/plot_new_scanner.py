@@ -73,8 +73,8 @@ def fit_models(tasks, max_iter):
         start = time.perf_counter()
         models[name] = best_local(candidates, tasks)
         seconds[name] = time.perf_counter() - start
-    models["TMAML before adaptation"] = copy.copy(models["TMAML"]).set_params(adapt_steps=0)
-    seconds["TMAML before adaptation"] = seconds["TMAML"]
+    models["TMAML, last layer alone"] = copy.copy(models["TMAML"]).set_params(adapt_steps=0)
+    seconds["TMAML, last layer alone"] = seconds["TMAML"]
     return models, seconds
 
 

@@ -33,7 +33,11 @@ def main(n_train=80, max_iter="auto", weight=1.0, seeds=SEEDS, figure=FIGURE):
     print(f"{'':22}{'loss before':>13}{'spread':>8}{'loss after':>12}{'spread':>8}{'accuracy':>10}")
     for regularizer in REGULARIZERS:
         clf = TMAMLClassifier(
-            task_regularizer=regularizer, regularizer_weight=weight, n_shot=N_SHOT, max_iter=max_iter
+            head="linear",
+            task_regularizer=regularizer,
+            regularizer_weight=weight,
+            n_shot=N_SHOT,
+            max_iter=max_iter,
         )
         fitted = [copy.copy(clf).set_params(random_state=seed).fit(scanners.train) for seed in seeds]
         of_seeds = np.array([task_losses(one, scanners.test) for one in fitted])

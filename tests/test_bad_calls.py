@@ -188,12 +188,14 @@ BAD = [
         "an episode needs 2 classes or more.", {"label_space": "per_task"}),
     Bad("fit: one class in flat data", WARM, lambda m: m.fit(X, np.zeros(24, int)), ValueError,
         "y has only 1 class, 0", "a classifier needs 2 or more."),
-    *(Bad(f"fit: one row for each of {n} classes of flat data", WARM,
+    *(Bad(f"fit: one row for each of {n} classes of flat data", who,
           lambda m, n=n: m.fit(X[:n], np.arange(n)), ValueError, "(X, y) has 1 row of each class",
-          "an episode needs 2 rows of a class, one for each of its sets, unless sampling='natural'.")
-      for n in (4, 8)),  # shared labels, and per-task ones
+          "an episode needs 2 rows of a class, one for each of its sets, unless sampling='natural'.", params)
+      # Shared labels, of which rows are drawn as they come, and per-task ones.
+      for n, who, params in ((4, CLS, {"sampling": "stratified"}), (8, WARM, {}))),
     Bad("fit: one row for each class", CLS, lambda m: m.fit([(X[:2], SQUARE[:2])] * 2), ValueError,
-        "task 0 has 1 row of each class, task 1 has", "an episode needs 2 rows of a class"),
+        "task 0 has 1 row of each class, task 1 has", "an episode needs 2 rows of a class",
+        {"sampling": "stratified"}),
     Bad("fit: no episode for several reasons", CLS,
         lambda m: m.fit([(X[:2], SQUARE[:2]), (X, Y * 0)]), ValueError,
         "task 0 has 1 row of each class, task 1 has only the class 0",
@@ -448,7 +450,7 @@ BAD = [
         "compares the losses of tasks in a meta-batch, so meta_batch_size must be 2 or more",
         "Got 1 instead", {"task_regularizer": "theil", "meta_batch_size": 1}),
     Bad("adapt_params: pattern", ALL, fit, ValueError,
-        "adapt_params has 'body.*', which matches no parameter", "there are ['backbone.layers.0.weight'",
+        "adapt_params has 'body.*', which matches no parameter", "there are ['backbone.mlp.layers.0.weight'",
         {"adapt_params": ["head.*", "body.*"]}),
     Bad("adapt_params: reptile", (ALL[0], ALL[2]), fit, ValueError,
         "adapt_params must be 'all'", "Got 'head'",

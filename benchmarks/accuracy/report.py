@@ -32,8 +32,7 @@ INTRO = """\
 
 `python -m benchmarks.accuracy` wrote this page; README.md has its short form. A user calls `fit` without a
 parameter: that is TMAML and TAML here, with no more than a `random_state`. Rows that are *told* also get the
-number of support rows and what labels mean; those with a *posterior* have `head="posterior"`.
-A rival is tuned, for each number of support rows, by
+number of support rows and what labels mean. A rival is tuned, for each number of support rows, by
 cross-validation over the same development tasks, on every view of the data that it suits. All methods answer
 the same episodes, each from the support set and the training tasks alone. To be quick, pooled rivals learn
 from 500 tasks at most, and those that are fitted anew for each episode from 1,000 pooled rows.

@@ -26,13 +26,14 @@ class HasParameters(BaseEstimator):
     inner_steps : int
         Steps of the inner loop while meta-training.
     adapt_steps : int or None
-        Steps that ``adapt`` takes; None is ``inner_steps``, 0 leaves the initialisation as it is.
+        Steps that ``adapt`` takes; None is ``inner_steps``, 0 leaves the initialisation as it is; a posterior
+        head is solved all the same.
     learn_inner_lr : bool
         Learn a positive step size for each parameter tensor, starting from ``inner_lr``. Reptile and
         joint training have no gradient for it, and leave it there.
     adapt_params : {"all", "head"} or list of str
-        What the inner loop changes; patterns such as ``"backbone.layers.1.*"`` are matched with the
-        names in ``adapted_params_``. ``"head"`` is ANIL.
+        What the inner loop changes; patterns such as ``"backbone.mlp.*"`` are matched with the
+        names in ``adapted_params_``. ``"head"`` is ANIL; with the posterior head, which is solved, no step.
     meta_gradient : {"second_order", "first_order", "reptile", "joint"}
         Exact, through the inner loop (MAML); with its gradients as constants (FOMAML); the way that the
         inner loop went (Reptile); or without an inner loop, which is multi-task training.
