@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 from made_learners import StubSource, make_test_net, params_of
-from made_tasks import ESTIMATORS, QUICK, REGRESSORS, make_lines, make_tasks
+from made_tasks import ESTIMATORS, PLAIN, QUICK, REGRESSORS, make_lines, make_tasks
 from sklearn.base import clone
 from skorch.callbacks import Callback, Checkpoint
 
@@ -146,13 +146,13 @@ def same(a, b):
 
 @of_each_estimator
 def test_it_changes_what_is_kept_and_not_how_it_is_found(estimator, tasks):
-    kept = estimator(**QUICK | {"max_iter": 20}, average=DECAY).fit(tasks)
-    last = estimator(**QUICK | {"max_iter": 20}).fit(tasks)
+    kept = estimator(**PLAIN | {"max_iter": 20}, average=DECAY).fit(tasks)
+    last = estimator(**PLAIN | {"max_iter": 20}).fit(tasks)
     assert kept.loss_curve_ == last.loss_curve_
     assert not same(kept, last)
     assert same(kept, clone(kept).fit(tasks))
     one = {"max_iter": 1}
-    assert same(estimator(**QUICK | one, average=DECAY).fit(tasks), estimator(**QUICK | one).fit(tasks))
+    assert same(estimator(**PLAIN | one, average=DECAY).fit(tasks), estimator(**PLAIN | one).fit(tasks))
 
 
 def test_validation_scores_are_those_of_what_is_kept():

@@ -975,11 +975,12 @@ def test_skorchs_spellings_set_the_length_of_an_epoch_and_the_meta_batch(estimat
 
 
 def test_max_iter_auto(monkeypatch):
-    assert (auto.PLAIN_STEPS, auto.POSTERIOR_STEPS) == ((600, 20), 1000)
+    assert (auto.PLAIN_STEPS, auto.POSTERIOR_STEPS) == ((600, 20), (1000, 50))
     monkeypatch.setattr(auto, "PLAIN_STEPS", (6, 20))
-    monkeypatch.setattr(auto, "POSTERIOR_STEPS", 7)
+    monkeypatch.setattr(auto, "POSTERIOR_STEPS", (7, 5))
     # Of few tasks, or of the pool's few classes, none can be held out.
     kinds = [((TASKS,), 0), ((make_tasks(10),), 7), ((X, Y), 0), (POOL, 0)]
+    kinds += [((ABC[:3],), 5), ((ABC[:4],), 7)]  # of three classes, the start cannot stand alone
     for data, n in kinds:
         clf = TMAMLClassifier(**QUICK | {"max_iter": "auto"}).fit(*data)
         assert (len(clf.loss_curve_), clf.n_iter_) == (n, max(1, n))

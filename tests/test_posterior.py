@@ -275,6 +275,30 @@ def test_random_intercepts_are_integrated_as_by_quadrature(deviation, n_rows, me
     assert exact <= ours <= exact + (0.003 if deviation < 5 else 0.03)
 
 
+def test_many_rows_of_a_rare_class_are_solved_to_the_end():
+    """Each task as if it were alone: what fills it up, and others beside it, change nothing."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 1000, 2, dtype=torch.float64, generator=generator)
+    y = (torch.rand(3, 1000, generator=generator) < (x[..., 0] - 5).sigmoid()).long()
+    weight = (torch.arange(1000) < torch.tensor([[1000], [300], [20]])).double()
+    head = LogisticHead(2).double().eval()
+    head.log_precision.data.fill_(-2.0)
+    together = head(x, y, weight)
+    for i, n in enumerate([1000, 300, 20]):
+        alone = head(x[i, :n], y[i, :n], weight[i, :n])
+        torch.testing.assert_close(together["weight"][i], alone["weight"])
+        queries = x[i, :5]
+        of_task = {name: p[i] for name, p in together.items()}
+        torch.testing.assert_close(predict(of_task, queries), predict(alone, queries))
+    expected = LogisticRegression(C=math.exp(2.0), tol=1e-10).fit(x[0], y[0])
+    ours = logits({name: p[0] for name, p in together.items()}, x[0]).softmax(-1)[:, 1].detach()
+    losses = [
+        functional.binary_cross_entropy(p, y[0].double())
+        for p in (ours, torch.tensor(expected.predict_proba(x[0])[:, 1]))
+    ]
+    assert abs(losses[0] - losses[1]) < 0.002
+
+
 def test_steps_converge():
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(50, 8, N_FEATURES, generator=generator, dtype=torch.float64)

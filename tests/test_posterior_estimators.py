@@ -7,8 +7,11 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from sklearn.linear_model import RidgeClassifier
+from scipy.special import expit
+from sklearn.linear_model import BayesianRidge, LogisticRegression, RidgeClassifier
 from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -99,6 +102,66 @@ def test_the_start_of_one_task_alone_is_the_same_each_time():
     assert np.corrcoef(answers[0], y)[0, 1] > 0.9
     assert_allclose(*answers, rtol=1e-9)
     assert models[0].loss_curve_ == [] and models[0].best_iter_ == 0
+
+
+@pytest.mark.parametrize("n_features", [5, 60, 300])
+def test_rows_alone_are_bayesian_ridge_regression_and_its_intervals_hold(n_features):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(800, n_features))
+    y = np.stack([3 * X[:, 0] + rng.normal(size=800), 50 - X[:, 1]], axis=1)
+    reg = skmeta.TMAMLRegressor(random_state=0).fit(X[:500], y[:500])
+    for j in range(2):
+        expected = make_pipeline(StandardScaler(), BayesianRidge()).fit(X[:500], y[:500, j])
+        error = reg.predict(X[500:])[:, j] - expected.predict(X[500:])
+        assert np.abs(error).max() < 0.02 * y[:, j].std()
+    low, high = np.moveaxis(reg.predict_interval(X[500:]), -1, 0)
+    assert abs(((low < y[500:]) & (y[500:] < high)).mean(0)[0] - 0.9) < 0.05
+
+
+@pytest.mark.parametrize("n_features", [60, 300])  # means with a prior, and a fit to episodes
+def test_outputs_are_fitted_each_by_itself_and_many_features_are_shrunk(n_features):
+    rng = np.random.default_rng(0)
+    tasks = []
+    for _ in range(17):
+        X = rng.normal(size=(40, n_features))
+        y = X[:, 0] + 0.5 * X[:, 1] + 0.5 * rng.normal() + 0.5 * rng.normal(size=40)
+        tasks.append((X, np.stack([y, y], 1)))
+    reg = skmeta.TMAMLRegressor(random_state=0).fit([(X[:15], y[:15]) for X, y in tasks[:9]])
+    errors, inside = [], []
+    for X, y in tasks[9:]:
+        reg.adapt(X[:10], y[:10])
+        predicted, deviation = reg.predict(X[10:], return_std=True)
+        assert_allclose(predicted[:, 0], predicted[:, 1], rtol=1e-3, atol=1e-3)
+        assert_allclose(deviation[:, 0], deviation[:, 1], rtol=1e-3)
+        errors.append(np.abs(predicted - y[10:])), inside.append(errors[-1] < 1.64 * deviation)
+    spread = np.mean([np.abs(y - y.mean()) for _, y in tasks])
+    print(f"{n_features} features: error {np.mean(errors):.2f} of {spread:.2f}, {np.mean(inside):.2f} inside")
+    assert np.mean(errors) < spread and np.mean(inside) > 0.7
+
+
+@pytest.mark.parametrize(
+    "logit", [lambda X: X[:, 0] - 4.5, lambda X: 1e9 * X[:, 0]], ids=["rare", "separable"]
+)
+def test_rows_alone_of_two_classes_are_logistic_regression(logit):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 5))
+    y = (rng.random(4000) < expit(logit(X))).astype(int)
+    ours, theirs = (
+        log_loss(y[3000:], model.fit(X[:3000], y[:3000]).predict_proba(X[3000:]))
+        for model in (skmeta.TMAMLClassifier(random_state=0), LogisticRegression())
+    )
+    assert ours < theirs + 0.002
+
+
+def test_a_run_without_a_step_starts_anew():
+    """Of the tasks of the second fit, which say the opposite."""
+    tasks = lines(5)
+    contrary = [(X, -y) for X, y in tasks]
+    reg = skmeta.TMAMLRegressor(random_state=0, warm_start=True).fit(tasks)
+    before = reg.adapt(*tasks[0][:2]).predict(tasks[1][0])
+    assert reg.fit(contrary).loss_curve_ == []
+    after = reg.adapt(tasks[0][0], tasks[0][1]).predict(tasks[1][0])
+    assert np.abs(after - before).max() > 1
 
 
 def test_a_start_with_a_module_answers_as_it_was_fitted():

@@ -18,8 +18,10 @@ from torch import nn
 
 # Least variance of the noise of targets that are of the order of one.
 LEAST_NOISE = 1e-10
-# Least square of a logit whose size is divided by.
-LEAST_SQUARE = 1e-8
+# Least square of a logit whose size is divided by, and least curvature of a row's log likelihood.
+LEAST_SQUARE, FLAT = 1e-8, 1e-4
+# Rows of a task up to which the steps of training have converged.
+FEW_ROWS = 32
 # Least and largest deviation over tasks of what features add, in units of the noise's. With more features
 # than rows the likelihood may want no noise at all; a variance of 10,000 times it still suits float32.
 NEGLIGIBLE, OVERWHELMING = 1e-4, 100.0
@@ -49,6 +51,13 @@ def ridge(z, t):
         half = torch.linalg.solve_triangular(factor, _identity_like(factor), upper=False)
         seen = half @ (z.mT @ t)
     return half.mT @ seen, half.mT
+
+
+def _weighted_ridge(x, t, weight, curvature):
+    """The same where a row's noise has the variance ``1 / (weight * curvature)``; ``t`` has no last axis."""
+    # The root of a weight alone: that of a product has no derivative where the weight is zero.
+    root = (weight.sqrt() * curvature.sqrt())[..., None]
+    return ridge(x * root, t[..., None] * root)
 
 
 def variance_along(x, spread):
@@ -97,7 +106,11 @@ def logits(layer, features):
 
 def moderated(mean, variance):
     """Logits whose sigmoid is about the mean sigmoid of Gaussian ones: by probit (MacKay, 1992)."""
-    return mean * (1 + math.pi / 8 * variance).rsqrt()
+    return mean * _shrinkage(variance)
+
+
+def _shrinkage(variance):
+    return (1 + math.pi / 8 * variance).rsqrt()
 
 
 def _with_constant(features):
@@ -174,7 +187,7 @@ class GaussianHead(PosteriorHead):
         """Layer for features ``(..., n_rows, n_features)`` and targets ``(..., n_rows, n_outputs)``."""
         rows = _with_constant(features)
         deviation = (-self.log_precision / 2).exp()
-        # The root of a weight alone: that of a product has no derivative where the weight is zero.
+        # As in _weighted_ridge.
         root = weight.sqrt()[..., None, :] * (-self.log_noise / 2).exp()[:, None]
         t = (y - rows @ self.mean.mT).mT * root
         u, spread = ridge(rows[..., None, :, :] * deviation[:, None] * root[..., None], t[..., None])
@@ -250,32 +263,50 @@ class LogisticHead(PosteriorHead):
     Each of ``n_steps`` is a ridge regression, whose weights of rows are those of a Gaussian bound on the
     likelihood (Jaakkola & Jordan, 2000), so that no step goes too far. Log losses of new rows, where logits
     are N(5, 9) over tasks and 10 rows of each are known: .161 by numeric integration, .163 by this bound, .62
-    by four Newton steps on expected residuals and curvatures.
+    by four Newton steps on expected residuals and curvatures. After training, a task of more rows than
+    ``FEW_ROWS`` is solved by ``n_more_steps`` of Newton's besides, damped (Sun & Tran-Dinh, 2019) and on
+    expected curvatures (Opper & Archambeau, 2009), since steps by the bound are short where a class is rare:
+    of 1,000 rows, logits N(5, 1), .0557 by the bound alone, .0543 exactly and with them.
     """
 
     opened = 3.3
 
-    def __init__(self, n_features, n_steps=4):
+    def __init__(self, n_features, n_steps=4, n_more_steps=8):
         super().__init__()
         self.log_precision = nn.Parameter(torch.zeros(n_features + 1))
         self.mean = nn.Parameter(torch.zeros(1, n_features + 1))
-        self.n_steps = n_steps
+        self.n_steps, self.n_more_steps = n_steps, n_more_steps
 
     def forward(self, features, y, weight, n_way=None, class_mask=None):
-        """Layer of one output for features ``(..., n_rows, n_features)``, class numbers and weights."""
+        """Layer for features ``(..., n_rows, n_features)``, class numbers ``(..., n_rows)`` and weights."""
         rows, deviation = _with_constant(features), (-self.log_precision / 2).exp()
         x, before = rows * deviation, rows @ self.mean[0]
         target, f, variance = y.to(rows.dtype) - 0.5, before, x.square().sum(-1)
         for _ in range(self.n_steps):
             size = (f.square() + variance).clamp_min(LEAST_SQUARE).sqrt()
             curvature = (size / 2).tanh() / (2 * size)
-            root = (weight.sqrt() * curvature.sqrt())[..., None]
-            u, spread = ridge(x * root, (target / curvature - before)[..., None] * root)
+            u, spread = _weighted_ridge(x, target / curvature - before, weight, curvature)
             f, variance = before + (x @ u)[..., 0], variance_along(x, spread)
+        if not self.training and weight.shape[-1] > FEW_ROWS:
+            u, spread = self._more_steps(x, before, target, weight, u, spread)
         # A layer has an output for each class: half of the logit is taken from the first.
         weights = x.new_tensor([[-0.5], [0.5]]) * (self.mean + (deviation * u[..., 0])[..., None, :])
         spread = spread[..., None, :, :].expand(*weights.shape, spread.shape[-1])
         return _layer(weights, deviation=deviation.expand_as(weights), spread=spread)
+
+    def _more_steps(self, x, before, target, weight, u, spread):
+        are_many = ((weight > 0).sum(-1) > FEW_ROWS)[..., None, None]
+        for _ in range(self.n_more_steps):
+            f, shrinkage = before + (x @ u)[..., 0], _shrinkage(variance_along(x, spread))
+            p = (f * shrinkage).sigmoid()
+            curvature = (p * (1 - p) * shrinkage).clamp_min(FLAT)
+            t = f - before + (target + 0.5 - p) / curvature
+            aim, narrower = _weighted_ridge(x, t, weight, curvature)
+            longest = ((x @ (aim - u)) * (weight > 0)[..., None]).abs().amax((-2, -1), keepdim=True)
+            step = (longest + FLAT).log1p() / (longest + FLAT)
+            u = torch.where(are_many, u + step * (aim - u), u)
+            spread = torch.where(are_many, narrower, spread)
+        return u, spread
 
 
 def _first_rows(y, weight, n_way):

@@ -1,34 +1,38 @@
 """The start of a posterior head: a simple model of the features, fitted before any outer step.
 
-Targets of many tasks get the linear mixed model, unless features are many. Else the prior is what answers a
-fixed set of training episodes best: that of such targets and of two shared classes, whole; that of more
-classes, of one task alone, or of classes of a task's own, up to one precision for all features.
+Targets of many tasks get the linear mixed model, unless features are many, and those of a single task
+Bayesian ridge regression. Else the prior is what answers a fixed set of training episodes best: that of such
+targets and of two shared classes, whole; that of more classes, of one task alone, or of classes of a task's
+own, up to one precision for all features.
 """
 
 import torch
+from sklearn.linear_model import BayesianRidge
 from torch.func import functional_call
 
 from skmeta.core.backbones import InputAndMLP
 from skmeta.core.losses import of_query
-from skmeta.core.posterior import GaussianHead, LeastSquaresHead, fit_prior
+from skmeta.core.posterior import LEAST_NOISE, GaussianHead, LeastSquaresHead, fit_prior
 from skmeta.engine.networks import answers, in_units_of_query
 from skmeta.tasks import limits
 
 # Numbers of means that are learned; of more, the precision alone.
 MOST_MEANS = 20_000
-# Of features that a mixed model takes: its matrices are so wide.
-MOST_RANDOM = 256
+# Of features that a mixed model takes: its matrices are so wide. With few rows for each, means have a prior.
+MOST_RANDOM, ROWS_FOR_A_FEATURE = 256, 5
 # Log precisions of features and of the constant, to which those of shared classes are drawn, and how
 # strongly; how strongly their means are drawn to zero. A few tasks cannot tell of many features.
 FEATURES, CONSTANT, OF_PRECISIONS, OF_MEANS = 1.3, -0.7, 0.1, 0.25
+# Log precision of the level of a task like the only one that was seen, whose deviation is the unit.
+LEVEL_OF_ONE = -4.6
 # Steps of L-BFGS.
 N_STEPS = 40
 
 
-def starts_as_mixed_model(learner, n_tasks):
+def starts_from_whole_tasks(learner, n_tasks):
     """Whether ``fit_start`` takes whole tasks, not episodes."""
     values = isinstance(learner.head, GaussianHead)
-    return values and n_tasks > 1 and _n_features(learner) <= MOST_RANDOM
+    return values and (n_tasks == 1 or _n_features(learner) <= MOST_RANDOM)
 
 
 def starts_with_means(learner, n_tasks):
@@ -47,7 +51,7 @@ def fit_start(learner, tasks, episodes, n_tasks):
     learner : MetaLearner
         Its head is a posterior one.
     tasks : Batch or None
-        Whose support sets hold all rows of a task, if the learner ``starts_as_mixed_model``.
+        Whose support sets hold all rows of a task, if the learner ``starts_from_whole_tasks``.
     episodes : Batch or None
         Else episodes of tasks.
     n_tasks : int
@@ -64,12 +68,27 @@ def fit_start(learner, tasks, episodes, n_tasks):
     if tasks is not None:
         features = _features_of_input(learner, tasks.support_x)
         y, weight = tasks.support_y.cpu().double(), tasks.support_weight.cpu().double()
-        head.load_state_dict(fit_prior(features, y, weight), strict=False)
+        if n_tasks == 1:
+            prior = _prior_of_one(features[0], y[0])
+        else:
+            many = features.shape[-1] * ROWS_FOR_A_FEATURE > weight.sum()
+            prior = fit_prior(features, y, weight, many=bool(many))
+        head.load_state_dict(prior, strict=False)
     else:
         means = starts_with_means(learner, n_tasks)
         loss = _fit_to_episodes(learner, head, episodes, n_tasks, means)
     learner.head.take(head)
     return loss
+
+
+def _prior_of_one(features, y):
+    """Prior of tasks like the only one: weights around zero, by Bayesian ridge regression."""
+    fits = [BayesianRidge().fit(features.numpy(), column) for column in y.T.numpy()]
+    precision, noise = torch.tensor([[fit.lambda_, 1 / fit.alpha_] for fit in fits]).double().T
+    log_precision = precision.log()[:, None].repeat(1, features.shape[-1] + 1)
+    log_precision[:, -1] = LEVEL_OF_ONE
+    log_noise = noise.clamp_min(LEAST_NOISE).log()
+    return {"mean": torch.zeros_like(log_precision), "log_precision": log_precision, "log_noise": log_noise}
 
 
 def _n_features(learner):
@@ -95,7 +114,7 @@ def _fit_to_episodes(learner, head, episodes, n_tasks, means):
     n_query = sum(target["query_weight"].sum() for _, target in parts).clamp_min(1)
     with torch.no_grad():
         head.log_precision.fill_(FEATURES)
-        head.log_precision[-1] = CONSTANT
+        head.log_precision[..., -1] = CONSTANT
     start = dict(head.named_parameters())
     # Episodes of classes of a task's own differ, if they have one task.
     n_told = n_tasks if means else len(episodes.support_x)

@@ -9,12 +9,14 @@ PLAIN_SHOTS = 5
 # For many tasks, and for one alone, which has nothing to share with others.
 PLAIN_STEPS = 600, 20
 POSTERIOR = {"average": 0.98, "validation_fraction": 0.2}
-POSTERIOR_STEPS = 1000
+# The second where nothing tells when to stop, and the start cannot stand alone.
+POSTERIOR_STEPS = 1000, 50
 # The second where the start does not have the means that are to be learned.
 POSTERIOR_LR = 1e-2, 2e-3
 POSTERIOR_SHOTS = {"natural": (1, 30), "stratified": (1, 5)}
-# Tasks, or times as many classes as an episode has, of which early_stopping="auto" holds some out.
-ENOUGH_TO_HOLD_OUT, ENOUGH_CLASSES = 10, 5
+# Tasks, or times as many classes as an episode has, of which early_stopping="auto" holds some out; the second
+# number is of tasks where the start cannot stand alone.
+ENOUGH_TO_HOLD_OUT, ENOUGH_CLASSES = (10, 4), 5
 # Features of the default network's input beside which one is trained: a first layer of more, and of each task
 # its own, costs minutes, and learned nothing of hashed terms that a new class kept.
 MOST_FEATURES = 2000
@@ -53,7 +55,7 @@ def chosen_values(estimator, plan, tasks):
     learns = by_will or (holds_out and narrow) or not plan.start_suffices
     return POSTERIOR | {
         "early_stopping": holds_out,
-        "max_iter": POSTERIOR_STEPS if learns and not plan.one_task else 0,
+        "max_iter": POSTERIOR_STEPS[not (holds_out or by_will)] if learns and not plan.one_task else 0,
         "outer_lr": POSTERIOR_LR[not plan.start_suffices],
     }
 
@@ -66,5 +68,5 @@ def left_open(estimator, values):
 def _can_hold_out(plan, tasks):
     n_tasks = len(np.unique(tasks.task[plan.rows]))
     if n_tasks > 1:
-        return n_tasks >= ENOUGH_TO_HOLD_OUT
+        return n_tasks >= ENOUGH_TO_HOLD_OUT[not plan.start_suffices]
     return plan.n_way is not None and len(np.unique(plan.codes)) >= ENOUGH_CLASSES * plan.n_way

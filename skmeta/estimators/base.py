@@ -134,7 +134,8 @@ class MetaEstimator(HasParameters):
         else:
             with own_random_state(seed, device):
                 network = make_network(probe, tasks, training_rows, plan, device)
-        from_start = plan.head == "posterior" and not resume
+        # A run that made no step yet has nothing to go on from.
+        from_start = plan.head == "posterior" and first == 0
         rows = network.rows(tasks.X, probe.augment)
         if from_start:
             network, rows = start_in_best_view(probe, network, rows, tasks, plan, training_rows)

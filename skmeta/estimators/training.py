@@ -28,7 +28,7 @@ SCORED_SHOTS = 5
 VALIDATION_QUERIES = 15
 # Tasks and rows of each that the start of a posterior head is fitted to, at most; else the draws of a task's
 # episodes and how many of them all, at least. A start without means has three numbers.
-TASKS_TO_START_FROM, ROWS_TO_START_FROM = 300, 100
+TASKS_TO_START_FROM, ROWS_TO_START_FROM, ROWS_OF_ONE_TASK = 300, 100, 2000
 DRAWS_TO_START_FROM, LEAST_TO_START_FROM = 6, 20
 EPISODES_WITHOUT_MEANS = 64
 # How much more it holds of a number: doubles, and several. Without means, those of an episode suffice.
@@ -197,17 +197,24 @@ def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
     read, learner = (rows, plan.labels, plan.targets), network.net.module_
     n_numbers = rows.shape.numel()
     sampler = _sampler(tasks, plan, numbers, plan.shots, estimator.n_query)
-    if engine.starts_as_mixed_model(learner, sampler.n_tasks):
-        n_tasks = _that_fit(sampler.n_tasks, COPIES_TO_START_FROM * ROWS_TO_START_FROM * n_numbers)
+    if engine.starts_from_whole_tasks(learner, sampler.n_tasks):
+        n_rows = ROWS_TO_START_FROM if sampler.n_tasks > 1 else _that_fit(ROWS_OF_ONE_TASK, n_numbers)
+        n_numbers *= COPIES_TO_START_FROM * n_rows
+        n_tasks = _that_fit(min(sampler.n_tasks, TASKS_TO_START_FROM), n_numbers)
         _, first = np.unique(tasks.task[numbers], return_index=True)
         of_tasks = np.split(numbers, first[1:])
         kept = [of_tasks[i] for i in evenly(len(of_tasks), n_tasks)]
-        whole = make_batch(whole_tasks(kept, ROWS_TO_START_FROM), *read, dtype=network.dtype, asked=False)
+        whole = make_batch(whole_tasks(kept, n_rows), *read, dtype=network.dtype, asked=False)
         return whole, None, n_tasks
-    n_draws, least, n_numbers = 1, EPISODES_WITHOUT_MEANS, sampler.n_rows * n_numbers
+    n_draws, least, most = 1, EPISODES_WITHOUT_MEANS, EPISODES_WITHOUT_MEANS
+    n_numbers *= sampler.n_rows
     if engine.starts_with_means(learner, sampler.n_tasks):
-        n_draws, least, n_numbers = DRAWS_TO_START_FROM, LEAST_TO_START_FROM, COPIES_TO_START_FROM * n_numbers
-    n_tasks = _that_fit(sampler.n_tasks if n_draws > 1 else min(sampler.n_tasks, least), n_numbers)
+        n_draws, least, most = DRAWS_TO_START_FROM, LEAST_TO_START_FROM, TASKS_TO_START_FROM
+        n_numbers *= COPIES_TO_START_FROM
+    if tasks.given is not None:  # they are drawn alike each time
+        n_draws = least = 1
+    # Of more than one task, the start has to see more.
+    n_tasks = max(min(sampler.n_tasks, 2), _that_fit(min(sampler.n_tasks, most), n_numbers))
     n_times = max(1, min(n_draws * -(-least // n_tasks), limits.NUMBERS_AT_ONCE // n_numbers // n_tasks))
     generator = torch.Generator().manual_seed(0)  # of one task alone, the start is the answer
     # One place further each time, so that each task is drawn in both ways where these take turns.
@@ -216,8 +223,9 @@ def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
     return None, make_batch(drawn, *read, dtype=network.dtype), n_tasks
 
 
-def _that_fit(n_tasks, n_numbers):
-    return max(1, min(n_tasks, TASKS_TO_START_FROM, limits.NUMBERS_AT_ONCE // n_numbers))
+def _that_fit(n, n_numbers):
+    """Of so many tasks, or rows, those that fit into memory; one at least."""
+    return max(1, min(n, limits.NUMBERS_AT_ONCE // n_numbers))
 
 
 def _sampler(tasks, plan, rows, shots, n_query):
