@@ -43,6 +43,7 @@ def ridge(z, t):
     spread : Tensor of shape (..., q, r)
         What ``variance_along`` takes; ``r = min(n_rows, q)``.
     """
+    dtype, z, t = z.dtype, _exact(z), _exact(t)
     factor = _cholesky(z)
     if _by_rows(z):
         half = torch.linalg.solve_triangular(factor, z, upper=False)
@@ -50,7 +51,12 @@ def ridge(z, t):
     else:
         half = torch.linalg.solve_triangular(factor, _identity_like(factor), upper=False)
         seen = half @ (z.mT @ t)
-    return half.mT @ seen, half.mT
+    return (half.mT @ seen).to(dtype), half.mT.to(dtype)
+
+
+def _exact(tensor):
+    """In double precision, where the device knows it: a variance may be a million times that of the noise."""
+    return tensor if tensor.device.type == "mps" else tensor.double()
 
 
 def _weighted_ridge(x, t, weight, curvature):
@@ -72,7 +78,7 @@ def variance_along(x, spread):
 def _cholesky(z):
     """Factor of ``1 + z z'`` or of ``1 + z' z``, whichever is smaller; their determinants are the same.
 
-    No eigenvalue is below one, but rounding is more than that if the largest are millions.
+    No eigenvalue is below one, but in single precision rounding is more than that if one is millions.
     """
     gram = z @ z.mT if _by_rows(z) else z.mT @ z
     rounding = 4 * torch.finfo(z.dtype).eps * gram.detach().diagonal(dim1=-2, dim2=-1).sum(-1)

@@ -4,6 +4,8 @@ import numpy as np
 
 from skmeta.estimators.params import is_same
 
+# Ways of the outer gradient that a posterior head can learn by.
+THROUGH_STEPS = "second_order", "first_order"
 PLAIN = {"outer_lr": 2e-3, "average": 0.0, "early_stopping": False, "validation_fraction": 0.1}
 PLAIN_SHOTS = 5
 # For many tasks, and for one alone, which has nothing to share with others.
@@ -26,7 +28,7 @@ def chosen_head(estimator, own_classes):
     """The head: the posterior one, if the network is the default one and learned through the inner loop."""
     if estimator.head != "auto":
         return estimator.head
-    through_steps = estimator.meta_gradient in ("second_order", "first_order")
+    through_steps = estimator.meta_gradient in THROUGH_STEPS
     if estimator.module is None and through_steps and estimator.task_regularizer is None:
         return "posterior"
     return "prototype" if own_classes else "linear"

@@ -18,7 +18,7 @@ from skmeta.engine import (
     packed,
     unpack,
 )
-from skmeta.estimators.auto import chosen_values, left_open
+from skmeta.estimators.auto import THROUGH_STEPS, chosen_values, left_open
 from skmeta.estimators.defaults import HasParameters
 from skmeta.estimators.inference import (
     Network,
@@ -425,7 +425,7 @@ class MetaEstimator(HasParameters):
             )
 
     def _check_head_can_learn(self, head):
-        if head == "posterior" and self.meta_gradient in ("reptile", "joint"):
+        if head == "posterior" and self.meta_gradient not in THROUGH_STEPS:
             raise ValueError(
                 "head='posterior' is learned through the inner loop, so meta_gradient must be 'second_order' "
                 f"or 'first_order'. Got {self.meta_gradient!r} instead."

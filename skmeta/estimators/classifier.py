@@ -204,7 +204,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             raise ValueError(
                 f"The 'n_shot' parameter of {type(self).__name__} must be 1 or more where the last layer is "
                 f"made of the classes of a support set, by head={head!r}. Got {self.n_shot!r} instead. Pass "
-                "label_space='shared' and head='linear' if labels mean the same in every task."
+                f"{self._way_to_shared_classes()} if labels mean the same in every task."
             )
         if own_classes and tasks.given is None and np.min(shots.get("natural", 2)) < 2:
             raise ValueError(
@@ -284,10 +284,14 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             has = f"only the class {classes[0].item()!r}" if len(classes) else "no rows"
             raise ValueError(
                 f"{where}y has {has}; a task needs 2 classes or more, since the last layer is made of those "
-                "of its support set. Fit with label_space='shared' and head='linear' if labels mean the same "
+                f"of its support set. Fit with {self._way_to_shared_classes()} if labels mean the same "
                 "in every task."
             )
         return torch.as_tensor(codes), classes
+
+    def _way_to_shared_classes(self):
+        suits = self.head in ("auto", "linear", "posterior")
+        return "label_space='shared'" if suits else "label_space='shared' and head='linear'"
 
     def _known_codes(self, y, where):
         if len(y) == 0:

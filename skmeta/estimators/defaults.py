@@ -26,8 +26,8 @@ class HasParameters(BaseEstimator):
     inner_steps : int
         Steps of the inner loop while meta-training.
     adapt_steps : int or None
-        Steps that ``adapt`` takes; None is ``inner_steps``, 0 leaves the initialisation as it is; a posterior
-        head is solved all the same.
+        Steps that ``adapt`` takes; None is ``inner_steps``, 0 leaves the initialisation as it is. A posterior
+        head is solved in any case; while it is the start (``best_iter_`` is 0), no step is made before it.
     learn_inner_lr : bool
         Learn a positive step size for each parameter tensor, starting from ``inner_lr``. Reptile and
         joint training have no gradient for it, and leave it there.
@@ -60,7 +60,7 @@ class HasParameters(BaseEstimator):
         Outer steps. ``"auto"``: 600, or 20 for a single task (of a classifier, with a shared label space);
         1000 with the posterior head, or 0 for a single task, and where nothing could tell whether to leave a
         start that can stand alone: of too few tasks or classes to hold some out, or more than 2000 columns,
-        unless ``early_stopping`` is set.
+        unless ``early_stopping`` is set. Of more than two shared classes it cannot: 50 then.
     meta_batch_size : int
         Episodes in an outer step.
     early_stopping : bool or "auto"
@@ -68,7 +68,8 @@ class HasParameters(BaseEstimator):
         are held out. The score is looked at after each epoch of 50 outer steps, a row of ``history_``; with
         the posterior head also before the first step, and if that is best, the start is what is kept, fitted
         to all tasks (with ``warm_start``, to those that were not held out). ``"auto"`` is on with the
-        posterior head, if there are 10 tasks or more, or in a single one 5 times ``n_way`` classes.
+        posterior head, if there are 10 tasks or more (of more than two shared classes 4), or in a single one
+        5 times ``n_way`` classes.
     validation_fraction : float or "auto"
         Share of the tasks that is held out. ``"auto"`` is 0.1, or 0.2 with the posterior head.
     n_iter_no_change : int

@@ -12,7 +12,7 @@ from sklearn.metrics import r2_score
 from skmeta.core import losses
 from skmeta.core.heads import LinearHead
 from skmeta.core.posterior import GaussianHead
-from skmeta.estimators.auto import chosen_head, chosen_shots
+from skmeta.estimators.auto import THROUGH_STEPS, chosen_head, chosen_shots
 from skmeta.estimators.base import MetaEstimator
 from skmeta.parameter_rules import Number, check_value
 from skmeta.tasks.batch import Values
@@ -129,9 +129,10 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         if not return_std:
             return predicted
         if "variance" not in answers:
+            gradient = "" if self.meta_gradient in THROUGH_STEPS else " and meta_gradient='second_order'"
             raise ValueError(
                 f"This {type(self).__name__} has no deviations: its head is not the posterior of the last "
-                "layer. Fit with head='posterior'."
+                f"layer. Fit with head='posterior'{gradient}."
             )
         _, scale = self._level_and_scale
         return predicted, (scale * np.sqrt(answers["variance"])).reshape(predicted.shape)

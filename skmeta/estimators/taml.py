@@ -30,7 +30,7 @@ class MetaModelMixin:
         What each step of the last ``adapt`` was made of. ``"tensors"``: names of the parameters, shape
         (n_tensors,). ``"gradient"``, ``"predicted"``: Euclidean norms of the two parts of the update
         above, ``inner_lr * grad`` and the part of ``meta_model_lr * g`` that was added, shape
-        (adapt_steps, n_tensors).
+        (adapt_steps, n_tensors); no step is made while a posterior head is the start.
         ``"weights"``, shape (adapt_steps, n_tensors, n_directions), and the names ``"directions"``: how
         much of each g took; not for a module of your own without ``direction_weights``. Found by
         adapting once more, each time it is asked for, from a copy of the support rows, which ``adapt``
@@ -76,7 +76,8 @@ class TAMLClassifier(MetaModelMixin, MetaClassifier):
     g first predicts zero, so an untrained TAML is TMAML. What it adds in a step is at most a fifth as long as
     the parameters that change, at their start; where it predicts more, it is scaled down. ``adapt`` takes
     these steps for a new task, and the predictions then speak for it. They are inductive: a row's prediction
-    does not depend on the rows beside it.
+    does not depend on the rows beside it. By default the steps change the network alone, and the last layer
+    is solved after them: see ``head``.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ class TAMLRegressor(MetaModelMixin, MetaRegressor):
     """Few-shot regressor that meta-learns an initialisation and an update rule (TAML).
 
     Meta-training looks for parameters ``theta``, and for a meta-model g that predicts from a task's support
-    set what else to change, with which ``inner_steps`` steps lead to a low squared error on its query set::
+    set what else to change, with which ``inner_steps`` steps lead to a low loss on its query set::
 
         theta_i <- theta_i - inner_lr * grad L_i^S(theta_i) + meta_model_lr * g(theta_i, support set)
         minimise over theta and g:  mean_i L_i^Q(theta_i) + regularizer_weight * R

@@ -14,7 +14,8 @@ class TMAMLClassifier(MetaClassifier):
         minimise over theta:  mean_i L_i^Q(theta_i) + regularizer_weight * R
 
     ``adapt`` takes these steps for a new task, and the predictions then speak for it. They are
-    inductive: a row's prediction does not depend on the rows beside it.
+    inductive: a row's prediction does not depend on the rows beside it. By default the steps change the
+    network alone, and the last layer is solved after them: see ``head``.
 
     Parameters
     ----------
@@ -48,14 +49,17 @@ class TMAMLRegressor(MetaRegressor):
     """Few-shot regressor that meta-learns an initialisation (TMAML).
 
     Meta-training looks for parameters ``theta`` from which ``inner_steps`` gradient steps on the squared
-    error of a task's support set lead to a low one on its query set::
+    error of a task's support set lead to a low loss on its query set, a squared error or, of a posterior
+    head, a negative log likelihood::
 
         theta_i <- theta_i - inner_lr * grad L_i^S(theta_i),   starting at theta
         minimise over theta:  mean_i L_i^Q(theta_i) + regularizer_weight * R
 
+    By default the steps change the network alone, and the last layer is solved after them: see ``head``.
     Targets are brought to the order of one and back inside: a task's level and scale are estimated from its
-    support set and what the tasks of ``fit`` have in common, so that tasks may be alike, or differ by
-    factors of a million, without a parameter to set. Without a ``module``, features are standardised too,
+    support set and what the tasks of ``fit`` have in common (with a posterior head, they are those of all if
+    tasks are alike), so that tasks may be alike, or differ by factors of a million, without a parameter to
+    set. Without a ``module``, features are standardised too,
     by their means and deviations in ``fit``. Outer gradients are clipped to a norm of 1, which
     ``callbacks__clip_gradient__gradient_clip_value`` changes, those of the inner loop to a norm of 30. A
     fit of flat ``X, y`` takes random parts of the rows as support and query sets.
