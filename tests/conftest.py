@@ -5,9 +5,21 @@ import os
 # Two threads on tiny tensors were many times slower than one. BLAS and OpenMP read it as they are loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
 import torch
 
 torch.set_num_threads(1)
+# What a start answers is asked there; elsewhere it is found as roughly as QUICK trains.
+ASK_THE_START = "test_posterior_estimators", "test_learning", "test_examples", "test_text", "test_task_list"
+
+
+@pytest.fixture(autouse=True)
+def quick_start(request, monkeypatch):
+    if request.path.stem not in ASK_THE_START:
+        monkeypatch.setattr("skmeta.engine.start.N_STEPS", 4)
+        monkeypatch.setattr("skmeta.estimators.training.DRAWS_TO_START_FROM", 2)
+        monkeypatch.setattr("skmeta.estimators.training.LEAST_TO_START_FROM", 8)
+        monkeypatch.setattr("skmeta.estimators.training.EPISODES_WITHOUT_MEANS", 16)
 
 
 def pytest_collection_modifyitems(items):
