@@ -9,17 +9,22 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
-# What a start answers is asked there; elsewhere it is found as roughly as QUICK trains.
+# What a start answers is asked there, or a model is fitted on import; elsewhere the start is found
+# as roughly as QUICK trains.
 ASK_THE_START = "test_posterior_estimators", "test_learning", "test_examples", "test_text", "test_task_list"
+ASK_THE_START += ("test_model_selection",)
 
 
-@pytest.fixture(autouse=True)
-def quick_start(request, monkeypatch):
-    if request.path.stem not in ASK_THE_START:
-        monkeypatch.setattr("skmeta.engine.start.N_STEPS", 4)
-        monkeypatch.setattr("skmeta.estimators.training.DRAWS_TO_START_FROM", 2)
-        monkeypatch.setattr("skmeta.estimators.training.LEAST_TO_START_FROM", 8)
-        monkeypatch.setattr("skmeta.estimators.training.EPISODES_WITHOUT_MEANS", 16)
+@pytest.fixture(autouse=True, scope="module")
+def quick_start(request):
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.stem not in ASK_THE_START:
+            patch.setattr("skmeta.engine.start.N_STEPS", 4)
+            patch.setattr("skmeta.estimators.training.DRAWS_TO_START_FROM", 2)
+            patch.setattr("skmeta.estimators.training.LEAST_TO_START_FROM", 8)
+            patch.setattr("skmeta.estimators.training.EPISODES_WITHOUT_MEANS", 16)
+            patch.setattr("skmeta.estimators.training.VALIDATION_EPISODES", (64, 16))
+        yield
 
 
 def pytest_collection_modifyitems(items):

@@ -20,6 +20,8 @@ from torch import nn
 LEAST_NOISE = 1e-10
 # Least square of a logit whose size is divided by, and least curvature of a row's log likelihood.
 LEAST_SQUARE, FLAT = 1e-8, 1e-4
+# Numbers that are copied in double precision, at most.
+MOST_EXACT = 2**22
 # Rows of a task up to which the steps of training have converged.
 FEW_ROWS = 32
 # Least and largest deviation over tasks of what features add, in units of the noise's. With more features
@@ -43,7 +45,8 @@ def ridge(z, t):
     spread : Tensor of shape (..., q, r)
         What ``variance_along`` takes; ``r = min(n_rows, q)``.
     """
-    dtype, z, t = z.dtype, _exact(z), _exact(t)
+    dtype, exact = z.dtype, _exact_type(z)
+    z, t = z.to(exact), t.to(exact)
     factor = _cholesky(z)
     if _by_rows(z):
         half = torch.linalg.solve_triangular(factor, z, upper=False)
@@ -54,9 +57,9 @@ def ridge(z, t):
     return (half.mT @ seen).to(dtype), half.mT.to(dtype)
 
 
-def _exact(tensor):
-    """In double precision, where the device knows it: a variance may be a million times that of the noise."""
-    return tensor if tensor.device.type == "mps" else tensor.double()
+def _exact_type(z):
+    """Double precision, since a variance may be a million times that of the noise, if it is not too much."""
+    return z.dtype if z.device.type == "mps" or z.numel() > MOST_EXACT else torch.float64
 
 
 def _weighted_ridge(x, t, weight, curvature):

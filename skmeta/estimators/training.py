@@ -20,8 +20,9 @@ from skmeta.tasks.episodes import BothDraws, evenly, whole_tasks
 from skmeta.tasks.preparation import Preparation, check_cast, standardizing
 from skmeta.tasks.split import hold_out, make_sampler
 
-# Episodes to validate on, at least: fewer make early stopping a matter of luck.
-VALIDATION_EPISODES = 64
+# Episodes to validate on, at least: fewer make early stopping a matter of luck. The second number is with a
+# posterior head, which may keep its start.
+VALIDATION_EPISODES = 64, 256
 # Support rows of what is scored, and query rows of what is validated on, of each label that is drawn by. They
 # do not depend on how a candidate of a search is trained.
 SCORED_SHOTS = 5
@@ -160,11 +161,10 @@ def make_sources(estimator, network, rows, tasks, plan, training_rows, validatio
     training = engine.EpisodeSource(sampler, *read, steps, dtype=network.dtype, augmented=augmented)
     if len(validation_rows) == 0:
         return training, None
-    shots, n_episodes = dict.fromkeys(plan.shots, SCORED_SHOTS), VALIDATION_EPISODES
-    if plan.head == "posterior":
-        shots, n_episodes = plan.shots, 4 * VALIDATION_EPISODES
+    solved = plan.head == "posterior"
+    shots = plan.shots if solved else dict.fromkeys(plan.shots, SCORED_SHOTS)
     sampler = _sampler(tasks, plan, validation_rows, shots, VALIDATION_QUERIES)
-    n_batches = -(-max(n_episodes, sampler.n_tasks) // estimator.meta_batch_size)
+    n_batches = -(-max(VALIDATION_EPISODES[solved], sampler.n_tasks) // estimator.meta_batch_size)
     return training, engine.EpisodeSource(sampler, *read, range(n_batches), dtype=network.dtype)
 
 
