@@ -11,11 +11,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch.nn import functional
 
 from skmeta.core.losses import cross_entropy, negative_log_likelihood
+from skmeta.core.mixed_model import fit_prior
 from skmeta.core.posterior import (
     GaussianHead,
     LeastSquaresHead,
     LogisticHead,
-    fit_prior,
     logits,
     moderated,
     predict,

@@ -16,7 +16,8 @@ from skorch.callbacks import Callback
 from torch import nn
 
 import skmeta
-from skmeta.core.posterior import GaussianHead, fit_prior, predict
+from skmeta.core.mixed_model import fit_prior
+from skmeta.core.posterior import GaussianHead, predict
 
 # No training is better by so much.
 START = {"head": "posterior", "random_state": 0, "max_iter": 1, "tol": 1e9}

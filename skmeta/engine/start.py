@@ -12,7 +12,8 @@ from torch.func import functional_call
 
 from skmeta.core.backbones import InputAndMLP
 from skmeta.core.losses import of_query
-from skmeta.core.posterior import LEAST_NOISE, GaussianHead, LeastSquaresHead, fit_prior
+from skmeta.core.mixed_model import LEAST_NOISE, fit_prior
+from skmeta.core.posterior import GaussianHead, LeastSquaresHead
 from skmeta.engine.networks import answers, in_units_of_query
 from skmeta.tasks import limits
 

@@ -32,7 +32,7 @@ VALIDATION_QUERIES = 15
 TASKS_TO_START_FROM, ROWS_TO_START_FROM, ROWS_OF_ONE_TASK = 300, 100, 2000
 DRAWS_TO_START_FROM, LEAST_TO_START_FROM = 6, 20
 EPISODES_WITHOUT_MEANS = 64
-# How much more it holds of a number: doubles, and several. Without means, those of an episode suffice.
+# A start from whole tasks, or with means, holds each number several times, in double precision.
 COPIES_TO_START_FROM = 4
 
 
