@@ -25,7 +25,7 @@ ROOMS = {
     "core": [
         {"augment", "inequality", "backbones"},
         {"inner_loop", "heads", "posterior", "losses"},
-        {"meta_models", "mixed_model"},
+        {"meta_models", "mixed_model", "calibration"},
     ],
     "tasks": [
         {"limits", "task_list", "targets", "episodes"},

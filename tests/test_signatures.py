@@ -87,7 +87,8 @@ def test_the_docstring_describes_the_attributes_that_fit_and_adapt_make(cls):
     model = cls(**QUICK).fit(tasks).adapt(*tasks[0])
     made = {name for name in dir(model) if name.endswith("_") and not name.startswith("_")}
     assert made == set(entries(cls, "Attributes"))
-    assert all(getattr(model, name) is not None for name in made)
+    of_folds = {"calibration_", "gain_"}  # None of fewer tasks
+    assert all(getattr(model, name) is not None for name in made - of_folds)
 
 
 def defaults_in(folder):

@@ -139,6 +139,8 @@ class PosteriorHead(nn.Module):
         super().__init__()
         # False where the prior is fitted to features as they are: then these must stay so for each task.
         self.register_buffer("is_open", torch.tensor(True))
+        # How sure the answers are: of core.calibration.
+        self.register_buffer("calibration", torch.tensor(1.0))
 
     @property
     def n_features(self):
@@ -173,6 +175,10 @@ class PosteriorHead(nn.Module):
             self.log_precision[..., :-1] = p[..., :-1]
         self.is_open.fill_(True)
 
+    def calibrated(self, layer):
+        """The layer of a task by which rows are answered; logits are divided by the factor."""
+        return layer | {name: layer[name] / self.calibration for name in ("weight", "bias")}
+
     def _of_features(self):
         """Parameters with an axis of features, the last."""
         return [self.log_precision] if self.mean is None else [self.log_precision, self.mean]
@@ -202,6 +208,11 @@ class GaussianHead(PosteriorHead):
             spread=spread,
             noise=self.log_noise.exp().expand(weights.shape[:-1]),
         )
+
+    def calibrated(self, layer):
+        """The same; deviations are multiplied by the factor."""
+        noise = layer["noise"] * self.calibration.square()
+        return layer | {"deviation": layer["deviation"] * self.calibration, "noise": noise}
 
 
 class LeastSquaresHead(PosteriorHead):

@@ -2,6 +2,7 @@
 
 from skmeta.engine.average import average_iterates
 from skmeta.engine.batches import EpisodeSource
+from skmeta.engine.held_out import HeldOutScores
 from skmeta.engine.learner import MetaLearner
 from skmeta.engine.net import (
     OPTIMIZERS,
@@ -23,6 +24,7 @@ from skmeta.engine.updates import updates_of
 __all__ = [
     "OPTIMIZERS",
     "EpisodeSource",
+    "HeldOutScores",
     "MetaLearner",
     "StepProgress",
     "average_iterates",

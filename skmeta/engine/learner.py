@@ -201,7 +201,8 @@ class MetaLearner(nn.Module):
         params = network.initial(len(y))
         if not self.head.reads_support:
             parts = ()
-        return params | self._head(network, params, support_x, y, weight, class_mask, parts)
+        head = self._head(network, params, support_x, y, weight, class_mask, parts)
+        return params | _named(head)
 
     def _head(self, network, params, support_x, y, weight, class_mask, parts):
         """Tensors of the last layer, by the features of support rows, a part after another."""
@@ -216,7 +217,7 @@ class MetaLearner(nn.Module):
         if class_mask is not None and not self.head.is_posterior:
             # Rows of classes that the task lacks count nowhere.
             head = {name: p * _as_rows(class_mask, p) for name, p in head.items()}
-        return {f"head.{name}": p for name, p in head.items()}
+        return head
 
     def _adapt(self, network, start, support_x, support_y, support_weight, class_mask, n_steps, parts):
         support = support_x, support_y, support_weight, class_mask
@@ -225,9 +226,8 @@ class MetaLearner(nn.Module):
             adapted = start | self._descend(network, start, *support, n_steps, parts)
         if not self.head.is_posterior:
             return adapted
-        return adapted | self._head(
-            network, adapted, support_x, support_y[:], support_weight[:], class_mask, parts
-        )
+        head = self._head(network, adapted, support_x, support_y[:], support_weight[:], class_mask, parts)
+        return adapted | _named(self.head.calibrated(head))
 
     def _descend(self, network, start, support_x, support_y, support_weight, class_mask, n_steps, parts):
         gradients = [
@@ -289,6 +289,10 @@ class MetaLearner(nn.Module):
         convolves = any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in self.backbone.modules())
         slow = convolves and self.log_inner_lr.device.type == "cpu"
         return "vmap" if self.vmap_works and not slow else "loop"
+
+
+def _named(head):
+    return {f"head.{name}": p for name, p in head.items()}
 
 
 def _as_rows(class_mask, p):

@@ -19,6 +19,8 @@ POSTERIOR_SHOTS = {"natural": (1, 30), "stratified": (1, 5)}
 # Tasks, or times as many classes as an episode has, of which early_stopping="auto" holds some out; the second
 # number is of tasks where the start cannot stand alone.
 ENOUGH_TO_HOLD_OUT, ENOUGH_CLASSES = (10, 4), 5
+# Folds of tasks that choose when to stop, and tasks of which so many are held out that a single one tells.
+N_FOLDS, MANY_TASKS = 3, 200
 # Features of the default network's input beside which one is trained: a first layer of more, and of each task
 # its own, costs minutes, and learned nothing of hashed terms that a new class kept.
 MOST_FEATURES = 2000
@@ -60,6 +62,17 @@ def chosen_values(estimator, plan, tasks):
         "max_iter": POSTERIOR_STEPS[not (holds_out or by_will)] if learns and not plan.one_task else 0,
         "outer_lr": POSTERIOR_LR[not plan.start_suffices],
     }
+
+
+def chosen_folds(estimator, plan, tasks, values):
+    """Folds of tasks that are answered by what the others taught, to choose when to stop; 0 for none."""
+    n_tasks = len(np.unique(tasks.task[plan.rows]))
+    by_will = not is_same(estimator.early_stopping, "auto") or estimator.warm_start
+    if plan.head != "posterior" or by_will or n_tasks == 1:
+        return 0
+    if not (values["early_stopping"] and values["max_iter"]):
+        return 0
+    return N_FOLDS if n_tasks < MANY_TASKS else 1
 
 
 def left_open(estimator, values):

@@ -14,12 +14,12 @@ from skmeta.engine import (
     best_epoch,
     can_resume,
     meta_train,
-    own_random_state,
     packed,
     unpack,
 )
-from skmeta.estimators.auto import THROUGH_STEPS, chosen_values, left_open
+from skmeta.estimators.auto import THROUGH_STEPS, chosen_folds, chosen_values, left_open
 from skmeta.estimators.defaults import HasParameters
+from skmeta.estimators.folds import choose_by_folds
 from skmeta.estimators.inference import (
     Network,
     Question,
@@ -32,11 +32,10 @@ from skmeta.estimators.training import (
     SCORED_SHOTS,
     choose_device,
     copy_net,
-    make_network,
     make_sources,
     split_rows,
     start,
-    start_in_best_view,
+    started,
 )
 from skmeta.tasks.rows import check_rows, describe, is_task_list, read_tasks
 from skmeta.tasks.scored import draw_scored
@@ -69,6 +68,13 @@ class MetaEstimator(HasParameters):
     best_iter_ : int
         The outer step whose state was kept: the last one, or by early stopping the best; 0 is the start of a
         posterior head.
+    calibration_ : float or None
+        What deviations are multiplied and logits divided by, so that held-out tasks are answered neither too
+        surely nor too timidly; None where there was no choice by folds of tasks: answers are the model's own.
+    gain_ : Gain or None
+        What training was worth by folds of tasks, in log likelihood of a query row: ``start`` and ``kept``,
+        their ``difference``, and ``task_interval``, half of its 95 % interval over tasks. Folds that were not
+        asked chose the state. None without a choice by several folds.
     n_skipped_ : int
         Outer steps that were not finite, and so not made.
     history_ : skorch History
@@ -121,24 +127,29 @@ class MetaEstimator(HasParameters):
         chosen = chosen_values(probe, plan, tasks)
         if resume:  # but for the number of steps, what was chosen stays
             chosen = self._was_chosen | {"max_iter": chosen["max_iter"]}
+        n_folds = 0 if resume else chosen_folds(probe, plan, tasks, chosen)
         probe.set_params(**left_open(probe, chosen))
         seed = probe._seed if resume else probe._draw_seed()
+        device = probe.device_ if resume else choose_device(probe.device)
+        choice = choose_by_folds(probe, tasks, plan, n_folds, seed, device) if n_folds else None
+        if choice:
+            probe.set_params(early_stopping=False, max_iter=choice.n_steps)
+            if probe.verbose:
+                print(choice)
         training_rows, validation_rows = split_rows(probe, tasks, plan, seed)
         if resume:
             probe._continue_plan(plan, tasks)
         plan.learn(training_rows)
         first = len(probe.loss_curve_) if resume else 0
-        device = probe.device_ if resume else choose_device(probe.device)
-        if resume:
-            network = probe._network()._replace(net=copy_net(probe.net_, probe.callbacks))
-        else:
-            with own_random_state(seed, device):
-                network = make_network(probe, tasks, training_rows, plan, device)
         # A run that made no step yet has nothing to go on from.
         from_start = plan.head == "posterior" and first == 0
-        rows = network.rows(tasks.X, probe.augment)
-        if from_start:
-            network, rows = start_in_best_view(probe, network, rows, tasks, plan, training_rows)
+        if resume and not from_start:
+            network = probe._network()._replace(net=copy_net(probe.net_, probe.callbacks))
+            if plan.head == "posterior":
+                network.net.module_.head.calibration.fill_(1.0)  # it was that of the state that is left
+            rows = network.rows(tasks.X, probe.augment)
+        else:
+            network, rows = started(probe, tasks, plan, training_rows, seed, device)
         steps = range(first, first + probe.max_iter)
         training, validation = make_sources(
             probe, network, rows, tasks, plan, training_rows, validation_rows, seed, steps
@@ -148,9 +159,11 @@ class MetaEstimator(HasParameters):
         if from_start and best_epoch(network.net) == 0 and not probe.warm_start:
             # The start it is: of all tasks, then. What goes on must not know those that are held out.
             start(probe, network, rows, tasks, plan, plan.rows)
+        if choice:
+            network.net.module_.head.calibration.fill_(choice.calibration)
         network.net.module_.eval()
         self._fitted_params, self._was_chosen = params, chosen
-        self._keep(probe, network, plan, seed, tasks)
+        self._keep(probe, network, plan, seed, tasks, choice)
         return self
 
     def adapt(self, X, y):
@@ -336,7 +349,7 @@ class MetaEstimator(HasParameters):
             return secrets.randbelow(2**31)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
-    def _keep(self, probe, network, plan, seed, tasks):
+    def _keep(self, probe, network, plan, seed, tasks, choice):
         """Take what a fit learned, and forget what was adapted before it."""
         for name in ("adapted_params_", "_adapted_to", "classes_", "feature_names_in_"):
             vars(self).pop(name, None)
@@ -353,6 +366,9 @@ class MetaEstimator(HasParameters):
         epochs = net.history if kept is None else net.history[:kept]
         self.best_iter_ = len(_losses(epochs))
         self.validation_scores_ = [row["valid_score"] for row in net.history if "valid_score" in row]
+        self.calibration_ = self.gain_ = None
+        if choice:
+            self.validation_scores_, self.calibration_, self.gain_ = choice[1:]
         self.n_skipped_ = dict(net.callbacks_)["skip_non_finite"].n_skipped_
         if tasks.flat:
             self._adapt(tasks.X, tasks.y)

@@ -123,8 +123,8 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
     label_space_ : {"shared", "per_task"}
         Whether a label means the same in every task, as it was found or set.
     validation_scores_ : list of float
-        Mean accuracy on the held-out episodes at each epoch, or log likelihood with the posterior head; empty
-        without early stopping.
+        Mean accuracy on the held-out episodes at each epoch, or log likelihood with the posterior head, of
+        folds calibrated; empty without early stopping.
     """
 
     score = MetaEstimator.score  # of tasks too; ClassifierMixin's knows rows only

@@ -67,17 +67,20 @@ class HasParameters(BaseEstimator):
         Hold out tasks for meta-validation and keep the best state. Of a single task, classes or rows
         are held out. The score is looked at after each epoch of 50 outer steps, a row of ``history_``; with
         the posterior head also before the first step, and if that is best, the start is what is kept, fitted
-        to all tasks (with ``warm_start``, to those that were not held out). ``"auto"`` is on with the
-        posterior head, if there are 10 tasks or more (of more than two shared classes 4), or in a single one
-        5 times ``n_way`` classes.
+        to all tasks (with ``warm_start``, to those that were not held out). ``"auto"`` is off, but with the
+        posterior head, if there are 10 tasks or more (of more than two shared classes 4): then three folds
+        of tasks, in turn held out, choose the epoch at which to stop, and how sure answers are
+        (``calibration_``), and all tasks are trained so long. Of 200 tasks or more, one fold is held out.
+        With ``warm_start``, or of a single task with 5 times ``n_way`` classes, it is as ``True``.
     validation_fraction : float or "auto"
-        Share of the tasks that is held out. ``"auto"`` is 0.1, or 0.2 with the posterior head.
+        Share of the tasks that is held out, unless three folds are. ``"auto"`` is 0.1, or 0.2 with the
+        posterior head.
     n_iter_no_change : int
         Looks without an improvement by ``tol`` after which training stops.
     tol : float
         The least gain of the score on held-out tasks that counts as an improvement.
     callbacks : list of skorch callbacks or None
-        What else is done while training: schedules, checkpoints, scores.
+        What else is done while training: schedules, checkpoints, scores. They see no training of folds.
     device : str or torch.device
         ``"auto"``: CUDA, then Apple's MPS, then the CPU.
     warm_start : bool
@@ -124,7 +127,7 @@ class HasParameters(BaseEstimator):
         meta_batch_size=16,
         early_stopping="auto",
         validation_fraction="auto",
-        n_iter_no_change=10,
+        n_iter_no_change=5,
         tol=1e-4,
         callbacks=None,
         device="auto",

@@ -98,7 +98,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
     ----------
     validation_scores_ : list of float
         Mean of 1 - squared error on the held-out episodes at each epoch, in units of each task's variance, or
-        log likelihood with the posterior head; empty without early stopping.
+        log likelihood with the posterior head, of folds calibrated; empty without early stopping.
     """
 
     score = MetaEstimator.score  # of tasks too; RegressorMixin's knows rows only

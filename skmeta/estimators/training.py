@@ -168,6 +168,16 @@ def make_sources(estimator, network, rows, tasks, plan, training_rows, validatio
     return training, engine.EpisodeSource(sampler, *read, range(n_batches), dtype=network.dtype)
 
 
+def started(estimator, tasks, plan, numbers, seed, device):
+    """The ``Network`` before its first outer step and its ``Rows``, by the row ``numbers`` to train on."""
+    with engine.own_random_state(seed, device):
+        network = make_network(estimator, tasks, numbers, plan, device)
+    rows = network.rows(tasks.X, estimator.augment)
+    if plan.head != "posterior":
+        return network, rows
+    return start_in_best_view(estimator, network, rows, tasks, plan, numbers)
+
+
 def start_in_best_view(estimator, network, rows, tasks, plan, numbers):
     """The ``Network`` and its ``Rows`` with the start of its posterior head, fitted to the row ``numbers``.
 
