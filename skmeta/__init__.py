@@ -25,6 +25,7 @@ _HOME = {
     "compare": "model_selection",
     "evaluate": "model_selection",
     "few_shot_scorer": "model_selection",
+    "predict_interval": "estimators",
     "shots_curve": "model_selection",
 }
 

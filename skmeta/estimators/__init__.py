@@ -1,6 +1,6 @@
 """The estimators: validate, encode labels, meta-train, adapt, predict."""
 
-from skmeta.estimators.adapted import adapt
+from skmeta.estimators.adapted import adapt, predict_interval
 from skmeta.estimators.few_shot import FewShotClassifier, FewShotRegressor
 from skmeta.estimators.per_task import PerTask
 from skmeta.estimators.taml import TAMLClassifier, TAMLRegressor
@@ -15,4 +15,5 @@ __all__ = [
     "TMAMLClassifier",
     "TMAMLRegressor",
     "adapt",
+    "predict_interval",
 ]

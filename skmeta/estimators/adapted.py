@@ -1,11 +1,12 @@
-"""Adapted copies of estimators, and of whatever ends in one."""
+"""Adapted copies of estimators, and of whatever ends in one, and what these answer."""
 
 import copy
 
+from sklearn.base import is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skmeta.estimators.base import MetaEstimator
 
@@ -62,12 +63,73 @@ def adapt(model, X, y):
     if isinstance(model, FrozenEstimator):
         adapted.estimator = adapt(model.estimator, X, y)
         return adapted
-    if not hasattr(model, "best_estimator_"):
-        raise NotFittedError(
-            f"This {type(model).__name__} has no best_estimator_ yet. Call fit, with refit, first."
-        )
-    adapted.best_estimator_ = adapt(model.best_estimator_, X, y)
+    adapted.best_estimator_ = adapt(_best_of(model), X, y)
     return adapted
+
+
+def predict_interval(model, X, coverage=0.9):
+    """Intervals of an adapted model, which holds a regressor of skmeta: its ``predict_interval``.
+
+    Pipelines and searches of scikit-learn pass on no such method.
+
+    Parameters
+    ----------
+    model : regressor of skmeta, or a Pipeline, search, FrozenEstimator or FewShotRegressor that ends in one
+        Adapted to a task.
+    X : {array, sparse matrix, DataFrame} of shape (n_query, ...)
+    coverage : float in (0, 1), default=0.9
+
+    Returns
+    -------
+    array of shape (n_query, 2) or (n_query, n_outputs, 2)
+        The lower ends, then the upper ones.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` does not end in a regressor of skmeta.
+    NotFittedError
+        If it is not adapted to a task.
+    ValueError
+        If ``coverage`` is not between 0 and 1, or the regressor has no deviations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skmeta import TMAMLRegressor, adapt, predict_interval
+    >>> rng = np.random.default_rng(0)
+    >>> X, person = rng.normal(size=(60, 2)), np.repeat(np.arange(6), 10)
+    >>> y = X[:, 0] + person + 0.1 * rng.normal(size=60)
+    >>> pipe = make_pipeline(StandardScaler(), TMAMLRegressor(random_state=0))
+    >>> pipe = pipe.fit(X, y, tmamlregressor__groups=person)
+    >>> predict_interval(adapt(pipe, X[:4], y[:4]), X[4:10]).shape
+    (6, 2)
+    """
+    if isinstance(model, MetaEstimator) and is_regressor(model):
+        return model.predict_interval(X, coverage)
+    if isinstance(model, Pipeline):
+        return predict_interval(model.steps[-1][1], transformed(model, X), coverage)
+    if isinstance(model, FrozenEstimator):
+        return predict_interval(model.estimator, X, coverage)
+    if is_search(model):
+        return predict_interval(_best_of(model), X, coverage)
+    if hasattr(model, "prior"):
+        check_is_fitted(model)
+        return predict_interval(model.model_, X, coverage)
+    raise TypeError(
+        "model must be a regressor of skmeta, or a fitted pipeline or search that ends in one. "
+        f"Got {type(model).__name__} instead."
+    )
+
+
+def _best_of(search):
+    if not hasattr(search, "best_estimator_"):
+        raise NotFittedError(
+            f"This {type(search).__name__} has no best_estimator_ yet. Call fit, with refit, first."
+        )
+    return search.best_estimator_
 
 
 def transformed(pipeline, X):
@@ -77,11 +139,15 @@ def transformed(pipeline, X):
     return pipeline[:-1].transform(X) if _num_samples(X) > 0 else []  # transformers take no empty X
 
 
+def is_search(model):
+    """Whether it is a search, whatever its kind."""
+    return hasattr(model, "refit") and hasattr(model, "estimator")
+
+
 def last_of(model):
     """What a pipeline or a search ends in, the fitted one if there is one; any other model itself."""
     if isinstance(model, Pipeline):
         return last_of(model.steps[-1][1])
-    is_search = hasattr(model, "refit") and hasattr(model, "estimator")  # whatever its kind
-    if is_search or isinstance(model, FrozenEstimator):
+    if is_search(model) or isinstance(model, FrozenEstimator):
         return last_of(getattr(model, "best_estimator_", model.estimator))
     return model
