@@ -82,10 +82,13 @@ def test_an_inner_loop_that_diverges():
         clf.adapt(*tasks[7])
 
 
-@pytest.mark.parametrize("kind", [np.inf, np.nan])
-def test_rows_that_are_not_finite_are_refused(kind):
+@pytest.mark.parametrize(
+    ("kind", "module"), [(np.inf, None), (np.inf, nn.Linear(3, 4)), (np.nan, nn.Linear(3, 4))]
+)
+def test_rows_that_are_not_finite_are_refused(kind, module):
+    """Those that miss a value are, for a module."""
     tasks = make_tasks(4)
-    clf = TMAMLClassifier(**QUICK).fit(tasks)
+    clf = TMAMLClassifier(module, **QUICK).fit(tasks)
     X, y = tasks[0]
     X = X.copy()
     X[3, 1] = kind

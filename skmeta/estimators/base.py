@@ -264,6 +264,7 @@ class MetaEstimator(HasParameters):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self.module is None
         return tags
 
     def __copy__(self):

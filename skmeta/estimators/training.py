@@ -62,9 +62,13 @@ def make_network(estimator, tasks, rows, plan, device):
     """The ``Network`` of an estimator: its initialised skorch net, for rows like the training ``rows``."""
     kwargs = {n: v for n, v in estimator.get_params(deep=False).items() if n.startswith(SKORCH_PREFIXES)}
     of_module = {n: kwargs.pop(n) for n in list(kwargs) if n.startswith("module__")}
+    row_shape = tasks.X.shape[1:]
+    if estimator.module is None:
+        preparation = standardizing(tasks, rows)
+        row_shape = preparation.shape(row_shape)
     backbone = make_backbone(
         estimator.module,
-        tasks.X.shape[1:],
+        row_shape,
         estimator.hidden_layer_sizes,
         {name.removeprefix("module__"): value for name, value in of_module.items()},
         keeps_input=plan.head == "posterior",
@@ -72,7 +76,7 @@ def make_network(estimator, tasks, rows, plan, device):
     dtype = next((p.dtype for p in backbone.parameters() if p.is_floating_point()), torch.get_default_dtype())
     sample = tasks.X[rows[: limits.SAMPLE_ROWS]]
     if estimator.module is None:
-        preparation = standardizing(tasks, rows, dtype)
+        preparation.dtype = dtype
     else:
         preparation = _as_passed(backbone, sample, tasks, rows, dtype)
     seen = Rows(sample, torch.device("cpu"), preparation)[:]

@@ -33,12 +33,20 @@ class Preparation:
     unit_length : bool
         Bring rows, less the mean, to one length instead, the root of their number of features: then they
         differ by direction alone, as embeddings and counts of words do.
+    indicated : int tensor of shape (n_indicators,), or None
+        Columns in which values were missing. A missing value becomes the mean, and an indicator of each of
+        these columns, brought to a mean of zero and a deviation of one, goes behind the features. Where one
+        stands beside it, the value matters little, and no other needs to be kept in memory to be found.
+    missing_shares : double tensor of shape (n_indicators,), or None
+        How often values were missing.
     """
 
     dtype: torch.dtype
     mean: torch.Tensor | None = None
     scale: torch.Tensor | None = None
     unit_length: bool = False
+    indicated: torch.Tensor | None = None
+    missing_shares: torch.Tensor | None = None
 
     def __call__(self, rows):
         if self.scale is None:
@@ -47,10 +55,27 @@ class Preparation:
             return rows.to(self.dtype)
         mean, scale = self.mean.to(rows.device), self.scale.to(rows.device)
         centred = rows.double() - mean
+        missing = centred.isnan()
+        centred = centred.masked_fill_(missing, 0.0)
         if self.unit_length:
             length = centred.square().mean(-1, keepdim=True).sqrt()
-            return (centred / torch.where(length > 0, length, 1.0)).to(self.dtype)
-        return (centred / scale).clamp_(-LARGEST, LARGEST).to(self.dtype)
+            prepared = centred / torch.where(length > 0, length, 1.0)
+        else:
+            prepared = (centred / scale).clamp_(-LARGEST, LARGEST)
+        if self.indicated is not None:
+            prepared = torch.cat([prepared, self._indicators(missing)], -1)
+        return prepared.to(self.dtype)
+
+    def _indicators(self, missing):
+        share = self.missing_shares.to(missing.device)
+        missing = missing[..., self.indicated.to(missing.device)].double()
+        return ((missing - share) / (share * (1 - share)).sqrt()).clamp_(-LARGEST, LARGEST)
+
+    def shape(self, row_shape):
+        """Shape of a prepared row."""
+        if self.indicated is None:
+            return tuple(row_shape)
+        return (row_shape[0] + len(self.indicated),)
 
     @property
     def floating(self):
@@ -58,22 +83,30 @@ class Preparation:
         return self.dtype if self.scale is None else torch.float64
 
 
-def standardizing(tasks, rows, dtype):
+def standardizing(tasks, rows, dtype=torch.float32):
     """``Preparation`` by the mean and deviation of each feature over the row numbers ``rows`` of the tasks.
 
-    Sparse rows are scaled only, so that zero stays zero. A constant feature has a scale of 1.
+    Missing values count nowhere. Sparse rows are scaled only, so that zero stays zero. A constant feature has
+    a scale of 1.
     """
     of_tasks = list(_looked_at(tasks, rows))
     parts = [_moments(tasks.X[of_task]) for of_task in of_tasks]  # one task in memory at a time
-    counts = [len(of_task) for of_task in of_tasks]
-    means, variances = (np.stack(part) for part in zip(*parts, strict=True))
+    counts, means, variances = (np.stack(part) for part in zip(*parts, strict=True))
+    known = counts.sum(0)
+    shares = 1 - known / sum(map(len, of_tasks))
+    counts = np.where(known > 0, counts, 1)  # a column without a value has any mean
     mean = np.average(means, axis=0, weights=counts)
     scale = np.sqrt(np.average(variances + np.square(means - mean), axis=0, weights=counts))
     constant = scale <= ROUNDING * np.abs(mean)
     if sparse.issparse(tasks.X[of_tasks[0][:1]]):
         mean = np.zeros_like(mean)
     scale = np.where(constant, 1.0, scale)
-    return Preparation(dtype, torch.as_tensor(mean), torch.as_tensor(scale))
+    prepared = Preparation(dtype, torch.as_tensor(mean), torch.as_tensor(scale))
+    indicated = np.flatnonzero((shares > 0) & (shares < 1))
+    if len(indicated):
+        prepared.indicated = torch.as_tensor(indicated)
+        prepared.missing_shares = torch.as_tensor(shares[indicated])
+    return prepared
 
 
 def _looked_at(tasks, rows):
@@ -84,10 +117,20 @@ def _looked_at(tasks, rows):
 
 
 def _moments(X):
-    """Mean and variance of each feature, in double precision."""
+    """Known values, mean and variance of each feature, in double precision."""
     if sparse.issparse(X):
-        return mean_variance_axis(sparse.csr_matrix(X, dtype=np.float64), axis=0)
-    return X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
+        n_rows, n_features = X.shape
+        moments = mean_variance_axis(sparse.csr_matrix(X, dtype=np.float64), axis=0)
+        return np.full(n_features, n_rows), *moments
+    missing = np.isnan(X)
+    if not missing.any():
+        return np.full(X.shape[1:], len(X)), X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
+    known = ~missing
+    n_known = known.sum(0)
+    some = np.maximum(n_known, 1)
+    mean = np.where(known, X, 0.0).sum(0, dtype=np.float64) / some
+    variance = np.square(np.where(known, X - mean, 0.0)).sum(0, dtype=np.float64) / some
+    return n_known, mean, variance
 
 
 def check_cast(tasks, rows, dtype):

@@ -206,6 +206,7 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
             accept_sparse="csr",
             allow_nd=True,
             ensure_min_samples=0 if empty else 1,
+            ensure_all_finite="allow-nan" if _may_miss_values(estimator, X) else True,
             **with_y,
         )
     except (TypeError, ValueError) as error:
@@ -224,6 +225,11 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
     if isinstance(checked, tuple):
         (check_values if values else check_labels)(checked[1], where)
     return checked
+
+
+def _may_miss_values(estimator, X):
+    """Whether values may be missing: in a table, for the default network; any other gets rows as they are."""
+    return estimator.module is None and not sparse.issparse(X) and getattr(X, "ndim", 2) == 2
 
 
 def _check_no_dict(X, where):
