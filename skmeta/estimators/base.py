@@ -390,7 +390,9 @@ class MetaEstimator(HasParameters):
         return Question(X, *self._encode_support(y, where), X_query, where)
 
     def _n_adapt_steps(self):
-        return self.inner_steps if self.adapt_steps is None else self.adapt_steps
+        if self.adapt_steps is not None:
+            return self.adapt_steps
+        return self._was_chosen["inner_steps"] if is_same(self.inner_steps, "auto") else self.inner_steps
 
     def _outputs(self, X):
         """Logits or scaled targets of the adapted task's rows, an array of shape (n_rows, n_outputs)."""

@@ -23,8 +23,9 @@ class HasParameters(BaseEstimator):
         Widths of the MLP.
     inner_lr : float
         Step size of the inner loop.
-    inner_steps : int
-        Steps of the inner loop while meta-training.
+    inner_steps : int or "auto"
+        Steps of the inner loop while meta-training. ``"auto"`` is 5, or 2 with the posterior head, which is
+        solved after them.
     adapt_steps : int or None
         Steps that ``adapt`` takes; None is ``inner_steps``, 0 leaves the initialisation as it is. A posterior
         head is solved in any case; while it is the start (``best_iter_`` is 0), no step is made before it.
@@ -112,7 +113,7 @@ class HasParameters(BaseEstimator):
         n_shot="auto",
         n_query=15,
         inner_lr=0.05,
-        inner_steps=5,
+        inner_steps="auto",
         adapt_steps=None,
         learn_inner_lr=True,
         adapt_params="all",

@@ -70,7 +70,7 @@ CONSTRAINTS = {
     "n_shot": [SIZE, Kind(_is_range, "a pair (least, most) of ints, 0 <= least <= most"), AUTO],
     "n_query": [COUNT],
     "inner_lr": [POSITIVE],
-    "inner_steps": [COUNT],
+    "inner_steps": [COUNT, AUTO],
     "adapt_steps": [SIZE, NONE],
     "learn_inner_lr": [BOOLEAN],
     "adapt_params": [
