@@ -15,10 +15,12 @@ class HasParameters(BaseEstimator):
     Parameters
     ----------
     module : nn.Module, its class or a factory
-        The backbone, which maps rows to features; the last layer is added. None is an MLP. A class is
-        called with those of ``in_features``, ``in_channels`` (both ``X.shape[1]``) and ``input_shape``
-        (``X.shape[1:]``) that its signature names, and the ``module__*`` arguments. An instance, such
-        as a pretrained network without its last layer, is copied; its frozen parameters stay frozen.
+        The backbone, which maps rows to features; the last layer is added. None is an MLP, the only one
+        whose rows may lack values (NaN): these become the training mean, beside an indicator for each
+        column that lacked some. A class is called with those of ``in_features``, ``in_channels`` (both
+        ``X.shape[1]``) and ``input_shape`` (``X.shape[1:]``) that its signature names, and the ``module__*``
+        arguments. An instance, such as a pretrained network without its last layer, is copied; its frozen
+        parameters stay frozen.
     hidden_layer_sizes : tuple of int
         Widths of the MLP.
     inner_lr : float
