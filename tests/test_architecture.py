@@ -29,7 +29,7 @@ ROOMS = {
     ],
     "tasks": [
         {"limits", "task_list", "targets", "episodes"},
-        {"labels"},
+        {"labels", "categories"},
         {"rows", "preparation", "batch", "split"},
         {"scored"},
     ],

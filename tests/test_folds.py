@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from skorch.callbacks import Callback
+from skorch.callbacks import GradientNormClipping
 from test_posterior_estimators import lines, noisy_classes
 
 import skmeta
 from skmeta.core.calibration import FACTORS, best_factor, log_likelihoods
 from skmeta.core.losses import cross_entropy, squared_error
+from skmeta.engine import HeldOutScores
 from skmeta.estimators import folds
 from skmeta.estimators.folds import best_look
 
@@ -51,7 +52,10 @@ def test_the_best_factor_is_the_top_of_a_parabola_or_an_end():
     log = np.log(FACTORS)
     assert best_factor(-((log - np.log(1.7)) ** 2)) == pytest.approx(1.7)
     assert best_factor(log) == FACTORS[-1]
-    assert best_factor(np.zeros(len(FACTORS))) == FACTORS[0]
+    assert best_factor(np.zeros(len(FACTORS))) == 1
+    assert best_factor(np.full(len(FACTORS), -np.inf)) == 1
+    one_is_finite = np.where(np.arange(len(FACTORS)) == 7, 0.0, -np.inf)
+    assert best_factor(one_is_finite) == FACTORS[7]
 
 
 def looks(*means, spread=1.0, n_episodes=100):
@@ -78,8 +82,8 @@ def test_each_task_is_answered_once_by_what_the_others_taught(monkeypatch):
         seen.append((trained, held, plan.scaler.level))
         return found
 
-    of_fold = folds._scores_of
-    monkeypatch.setattr(folds, "_scores_of", noting)
+    of_fold = folds._fold
+    monkeypatch.setattr(folds, "_fold", noting)
     tasks = lines(14)
     reg = skmeta.TMAMLRegressor(**QUICK).fit(tasks)
     assert len(seen) == 3
@@ -98,15 +102,7 @@ def test_of_many_tasks_some_are_held_out_once(monkeypatch):
 
 
 def test_training_that_helps_is_made_by_all_tasks(capsys):
-    class Count(Callback):
-        n_runs = 0
-
-        def on_train_begin(self, net, **kwargs):
-            self.n_runs += 1
-
-    count = Count()
-    reg = skmeta.TMAMLRegressor(random_state=0, max_iter=100, callbacks=[count], verbose=1).fit(bent())
-    assert count.n_runs == 1
+    reg = skmeta.TMAMLRegressor(random_state=0, max_iter=100, verbose=1).fit(bent())
     assert reg.n_iter_ == reg.best_iter_ > 0
     assert len(reg.validation_scores_) == 2
     gain = reg.gain_
@@ -117,6 +113,50 @@ def test_training_that_helps_is_made_by_all_tasks(capsys):
     again = skmeta.TMAMLRegressor(random_state=0, max_iter=reg.n_iter_, early_stopping=False).fit(bent())
     X, y = bent(1, seed=1)[0]
     assert_array_equal(reg.adapt(X[:5], y[:5]).predict(X), again.adapt(X[:5], y[:5]).predict(X))
+
+
+@pytest.mark.parametrize("params", [{"callbacks": [("clip", GradientNormClipping(1.0))]}, {}])
+def test_a_training_that_the_user_takes_part_in_is_one(params):
+    """A schedule, say, would make another training of each fold."""
+    name = "clip__gradient_clip_value" if params else "early_stopping__patience"
+    reg = skmeta.TMAMLRegressor(**QUICK, **params, **{f"callbacks__{name}": 1}).fit(lines(12))
+    assert reg.calibration_ is None and len(reg.validation_scores_) in (1, 2)
+
+
+def test_ctrl_c_ends_the_folds(monkeypatch):
+    """The whole ones choose."""
+    n_steps = []
+
+    def interrupting(self, net, training=False, **kwargs):
+        n_steps.append(training)
+        if sum(n_steps) == 25:  # in the second fold
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(folds.HeldOutScores, "on_batch_end", interrupting)
+    reg = skmeta.TMAMLRegressor(**QUICK | {"tol": 1e9}).fit(lines(12))
+    assert sum(n_steps) == 25
+    assert len(reg.validation_scores_) == 2 and reg.gain_ is None and reg.best_iter_ == 0
+
+
+def test_a_start_that_cannot_be_kept_ends_no_run():
+    held_out = HeldOutScores(None, patience=1, with_start=False).initialize()
+    scores = iter([0.0, -3.0, -2.0, -1.0, -1.5])
+    held_out._look = lambda net: next(scores)
+    held_out.on_train_begin(None)
+    for _ in range(3):
+        held_out.on_epoch_end(None)
+    with pytest.raises(KeyboardInterrupt):
+        held_out.on_epoch_end(None)
+
+
+def test_the_interval_of_the_gain_is_over_tasks():
+    """Of tasks that differ in nothing, however noisy their episodes, all gain the same."""
+    generator = torch.Generator().manual_seed(0)
+    task = np.repeat(np.arange(6), 200)
+    noise = torch.randn(2, 1200, 1, generator=generator)
+    scores = [torch.stack([part - 5, part]) for part in noise]
+    gain = folds._gain(scores, [task, 6 + task], 0.0)
+    assert gain.difference == pytest.approx(5) and gain.task_interval == pytest.approx(0, abs=1e-6)
 
 
 def test_what_training_cannot_help_is_left_at_the_start():
@@ -146,9 +186,11 @@ def test_deviations_and_logits_are_calibrated_alone():
 
 
 def test_a_warm_start_chooses_no_calibration():
-    tasks = lines(12)
-    reg = skmeta.TMAMLRegressor(**QUICK).fit(tasks)
-    assert reg.calibration_ is not None
-    reg.set_params(warm_start=True).fit(tasks)
+    tasks = bent(14)
+    reg = skmeta.TMAMLRegressor(**QUICK | {"max_iter": 60}).fit(tasks)
+    assert reg.best_iter_ > 0 and reg.net_.module_.head.calibration == pytest.approx(reg.calibration_) != 1
+    n_first = reg.n_iter_
+    reg.set_params(warm_start=True, max_iter=10).fit(tasks)
     assert reg.calibration_ is None and reg.gain_ is None
     assert reg.net_.module_.head.calibration == 1
+    assert reg.n_iter_ == n_first + 10  # with all tasks, so that none is held out

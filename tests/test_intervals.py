@@ -53,7 +53,7 @@ def test_a_search_asks_its_best_estimator():
 @pytest.mark.parametrize("model", [TMAMLClassifier(), Ridge(), make_pipeline(StandardScaler(), Ridge())])
 def test_what_ends_in_no_regressor_of_skmeta_is_told(model):
     with pytest.raises(TypeError, match=r"regressor of skmeta.*Got (TMAMLClassifier|Ridge) instead"):
-        predict_interval(model, [])
+        predict_interval(model, X)
 
 
 def test_one_that_is_not_adapted_is_told(reg):

@@ -29,12 +29,14 @@ def test_missing_values_count_in_no_mean_and_become_it():
     X = np.array([[1.0, 5.0, NAN], [3.0, 5.0, NAN], [NAN, 5.0, NAN], [NAN, 5.0, NAN]])
     tasks = Tasks(X, np.zeros(4), np.array([0, 0, 1, 1]), ["a", "b"])
     preparation = standardizing(tasks, np.arange(4))
-    assert_array_equal(preparation.mean, [2, 5, 0])
+    assert_array_equal(preparation.mean, [2, 5, NAN])
     assert_array_equal(preparation.scale, [1, 1, 1])
     assert preparation.indicated.tolist() == [0]  # of a column without a value there is nothing to tell
     assert preparation.shape((3,)) == (4,)
     rows = preparation(torch.as_tensor(X))
     assert_array_equal(rows, [[-1, 0, 0, -1], [1, 0, 0, -1], [0, 0, 0, 1], [0, 0, 0, 1]])
+    known_later = torch.tensor([[1.0, 5.0, 5000.0]]).double()
+    assert_array_equal(preparation(known_later), [[-1, 0, 0, -1]])
 
 
 def test_a_column_that_lacked_none_in_training_gets_no_indicator():
@@ -82,10 +84,26 @@ def test_that_a_value_is_missing_tells_something():
 
 
 def test_missing_values_of_sparse_rows_are_refused():
-    X = sparse.csr_array(np.eye(6, 3))
-    X.data[0] = NAN
-    with pytest.raises(ValueError, match="contains NaN"):
-        skmeta.TMAMLClassifier(max_iter=1).fit(X, [0, 1] * 3)
+    X, y = np.eye(6, 3), np.array([0, 1] * 3)
+    X[0, 0] = NAN
+    clf = skmeta.TMAMLClassifier(max_iter=1)
+    frame = pd.DataFrame(X).astype(pd.SparseDtype(float, 0.0))
+    for rows in sparse.csr_array(X), frame:
+        with pytest.raises(ValueError, match="contains NaN"):
+            clf.fit(rows, y)
+    with pytest.raises(ValueError, match="X contains NaN in sparse rows"):  # one of both makes all sparse
+        clf.fit([(sparse.csr_array(np.eye(6, 3)), y), (X, y)])
+
+
+def test_noise_leaves_what_is_known_in_place():
+    X = torch.arange(12.0).reshape(1, 6, 2)
+    X[0, 0, 0] = NAN
+    X = torch.cat([X, torch.full((1, 6, 1), NAN)], -1)
+    noisy = skmeta.GaussianNoise(1e-3)(X, torch.Generator().manual_seed(0))
+    assert_array_equal(noisy.isnan(), X.isnan())
+    known = ~X.isnan()
+    assert (noisy[known] != X[known]).all()
+    torch.testing.assert_close(noisy, X, rtol=0, atol=0.1, equal_nan=True)
 
 
 def test_the_tag_tells_who_takes_them():

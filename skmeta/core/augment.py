@@ -39,7 +39,13 @@ class GaussianNoise:
 
     def __call__(self, X, generator):
         noise = torch.randn(X.shape, generator=generator, device=X.device, dtype=X.dtype)
-        return X + self.scale * X.std((0, 1), correction=0) * noise
+        return X + self.scale * _deviation(X) * noise
+
+
+def _deviation(X):
+    """Of the values of each feature that are not missing; it lets one that is all missing be so."""
+    centred = X - X.nanmean((0, 1))
+    return centred.square().nanmean((0, 1)).sqrt().nan_to_num(nan=0.0)
 
 
 @dataclass(frozen=True)

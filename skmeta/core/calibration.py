@@ -1,14 +1,17 @@
-"""How sure answers should be: one factor for all tasks, which held-out ones tell.
+"""A factor by which all answers are made less sure, or more: held-out tasks tell.
 
 Deviations are multiplied by it, and logits are divided.
 """
+
+import math
 
 import torch
 
 from skmeta.core.losses import log_likelihood
 
-# What is tried: from half as sure to twice as sure, and far less, since networks get too sure.
-FACTORS = tuple(2 ** (quarter / 4) for quarter in range(-4, 13))
+# What is tried: from twice as sure, 1/2, to an eighth as sure, 8, since networks get far too sure.
+QUARTERS = range(-4, 13)
+FACTORS = tuple(2 ** (quarter / 4) for quarter in QUARTERS)
 
 
 def log_likelihoods(loss, outcome, target):
@@ -24,10 +27,14 @@ def _calibrated(outcome, factor):
 
 
 def best_factor(values):
-    """The factor at the top of ``values``, one for each of the ``FACTORS``: by a parabola between these."""
-    i = int(values.argmax())
-    if i in (0, len(FACTORS) - 1):
-        return FACTORS[i]
-    left, top, right = (float(values[j]) for j in (i - 1, i, i + 1))
+    """The factor at the top of ``values``, one for each of the ``FACTORS``: by a parabola between these.
+
+    Where several are as good, the one next to 1.
+    """
+    values = [float(value) for value in values]
+    i = max(range(len(values)), key=lambda j: (values[j], -abs(QUARTERS[j])))
+    left, top, right = (values[j] if 0 <= j < len(values) else math.nan for j in (i - 1, i, i + 1))
     bend = left - 2 * top + right
-    return FACTORS[i] * (FACTORS[1] / FACTORS[0]) ** ((left - right) / (2 * bend) if bend else 0.0)
+    if not math.isfinite(bend) or bend == 0:
+        return FACTORS[i]
+    return FACTORS[i] * (FACTORS[1] / FACTORS[0]) ** ((left - right) / (2 * bend))

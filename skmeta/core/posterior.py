@@ -139,7 +139,7 @@ class PosteriorHead(nn.Module):
         super().__init__()
         # False where the prior is fitted to features as they are: then these must stay so for each task.
         self.register_buffer("is_open", torch.tensor(True))
-        # How sure the answers are: of core.calibration.
+        # What makes all answers less sure, or more: of core.calibration.
         self.register_buffer("calibration", torch.tensor(1.0))
 
     @property

@@ -2,7 +2,7 @@
 
 from skmeta.engine.average import average_iterates
 from skmeta.engine.batches import EpisodeSource
-from skmeta.engine.held_out import HeldOutScores
+from skmeta.engine.held_out import HeldOutScores, is_surely_better
 from skmeta.engine.learner import MetaLearner
 from skmeta.engine.net import (
     OPTIMIZERS,
@@ -35,6 +35,7 @@ __all__ = [
     "early_stopping",
     "fit_start",
     "forced_strategy",
+    "is_surely_better",
     "make_net",
     "meta_train",
     "open_features",

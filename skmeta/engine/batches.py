@@ -46,13 +46,19 @@ class EpisodeSource(Dataset):
     def __len__(self):
         return self.sampler.n_tasks
 
+    def tasks(self, size):
+        """Number of the task of each episode of its ``steps``, in meta-batches of a ``size``."""
+        n = self._n_at_once(size)
+        blocks = {block: self._tasks(block, size, n)[0] for block in {step // n for step in self.steps}}
+        return torch.cat([blocks[step // n][step % n] for step in self.steps])
+
     def meta_batch(self, step, size):
         """``(inputs, target)`` of ``size`` episodes; a task comes again only after all the others."""
         batch = self._meta_batch(step, size)
         return batch.inputs(), batch.target()
 
     def _meta_batch(self, step, size):
-        n = limits.meta_batches_at_once(len(self) + size * self.sampler.n_rows * self.rows.shape.numel())
+        n = self._n_at_once(size)
         block, place = divmod(step, n)
         if self.drawn[:2] != (block, size):
             drawn = self._draw(block, size, n)
@@ -63,10 +69,17 @@ class EpisodeSource(Dataset):
 
     def _draw(self, block, size, n):
         """``Episodes`` of ``n`` meta-batches, one after the other on the first axis."""
+        tasks, generator = self._tasks(block, size, n)
+        return self.sampler.draw(tasks.flatten(), generator)
+
+    def _tasks(self, block, size, n):
+        """Numbers of the tasks of ``n`` meta-batches, ``(n, size)``, and the generator that drew them."""
         generator = torch.Generator().manual_seed(self.seed + block)
         order = random_order(torch.full((n,), len(self)), min(size, len(self)), generator)
-        tasks = order.repeat(1, -(-size // len(self)))[:, :size]
-        return self.sampler.draw(tasks.flatten(), generator)
+        return order.repeat(1, -(-size // len(self)))[:, :size], generator
+
+    def _n_at_once(self, size):
+        return limits.meta_batches_at_once(len(self) + size * self.sampler.n_rows * self.rows.shape.numel())
 
     def _batch(self, episodes: Episodes, step=0) -> Batch:
         generator = None

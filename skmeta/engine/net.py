@@ -17,6 +17,7 @@ from skorch.utils import noop
 from tqdm.auto import tqdm
 
 from skmeta.engine.batches import MetaBatches, SameMetaBatches
+from skmeta.engine.held_out import is_surely_better
 
 # Optimizers by name, each in one kernel where there is one.
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -131,9 +132,9 @@ class StepProgress(Callback):
 class KeepBest(EarlyStopping):
     """Early stopping that may keep the state before the first step, whose epoch is 0.
 
-    That one is only left for one that is better by more than half a standard error: its score is not the
-    best of many, as that of a later state is. In each further run it goes on from the best score and state of
-    those before. Scores of other episodes cannot be compared, so where they have changed it starts anew.
+    That one is only left for one that ``is_surely_better``. In each further run it goes on from the best
+    score and state of those before. Scores of other episodes cannot be compared, so where they have changed
+    it starts anew.
     """
 
     remembered = "dynamic_threshold_", "best_model_weights_", "best_epoch_"
@@ -199,8 +200,7 @@ class KeepBest(EarlyStopping):
     def _beats_start(self):
         if self.of_start_ is None:
             return True
-        gain = torch.cat(self.scores_) - self.of_start_
-        return bool(gain.mean() > gain.std() / self.n_units_**0.5 / 2)
+        return is_surely_better(torch.cat(self.scores_) - self.of_start_, self.n_units_)
 
     def on_train_end(self, net, **kwargs):
         super().on_train_end(net, **kwargs)

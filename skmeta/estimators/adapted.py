@@ -107,7 +107,14 @@ def predict_interval(model, X, coverage=0.9):
     >>> predict_interval(adapt(pipe, X[:4], y[:4]), X[4:10]).shape
     (6, 2)
     """
-    if isinstance(model, MetaEstimator) and is_regressor(model):
+    last = last_of(model)
+    last = last_of(getattr(last, "prior", last))  # of a FewShotRegressor
+    if not isinstance(last, MetaEstimator) or not is_regressor(last):
+        raise TypeError(
+            "model must be a regressor of skmeta, or a fitted pipeline or search that ends in one. "
+            f"Got {type(last).__name__} instead."
+        )
+    if model is last:
         return model.predict_interval(X, coverage)
     if isinstance(model, Pipeline):
         return predict_interval(model.steps[-1][1], transformed(model, X), coverage)
@@ -115,13 +122,8 @@ def predict_interval(model, X, coverage=0.9):
         return predict_interval(model.estimator, X, coverage)
     if is_search(model):
         return predict_interval(_best_of(model), X, coverage)
-    if hasattr(model, "prior"):
-        check_is_fitted(model)
-        return predict_interval(model.model_, X, coverage)
-    raise TypeError(
-        "model must be a regressor of skmeta, or a fitted pipeline or search that ends in one. "
-        f"Got {type(model).__name__} instead."
-    )
+    check_is_fitted(model)
+    return predict_interval(model.model_, X, coverage)
 
 
 def _best_of(search):

@@ -71,10 +71,12 @@ def chosen_values(estimator, plan, tasks):
 def chosen_folds(estimator, plan, tasks, values):
     """Folds of tasks that are answered by what the others taught, to choose when to stop; 0 for none."""
     n_tasks = len(np.unique(tasks.task[plan.rows]))
-    by_will = not is_same(estimator.early_stopping, "auto") or estimator.warm_start
-    if plan.head != "posterior" or by_will or n_tasks == 1:
+    open_values = left_open(estimator, values)
+    # A training that the user takes part in, or goes on with, is one.
+    takes_part = estimator.callbacks or any(name[:11] == "callbacks__" for name in estimator.get_params())
+    if plan.head != "posterior" or n_tasks == 1 or estimator.warm_start or takes_part:
         return 0
-    if not (values["early_stopping"] and values["max_iter"]):
+    if not open_values.get("early_stopping") or open_values.get("max_iter") == 0:
         return 0
     return N_FOLDS if n_tasks < MANY_TASKS else 1
 

@@ -72,9 +72,9 @@ class MetaEstimator(HasParameters):
         What deviations are multiplied and logits divided by, so that held-out tasks are answered neither too
         surely nor too timidly; None where there was no choice by folds of tasks: answers are the model's own.
     gain_ : Gain or None
-        What training was worth by folds of tasks, in log likelihood of a query row: ``start`` and ``kept``,
-        their ``difference``, and ``task_interval``, half of its 95 % interval over tasks. Folds that were not
-        asked chose the state. None without a choice by several folds.
+        What training was worth by folds of tasks, in log likelihood of a query row, in a regression of scaled
+        targets: ``start`` and ``kept``, their ``difference``, and ``task_interval``, half of its 95 %
+        interval over tasks. Other folds chose the state. None without a choice by several folds.
     n_skipped_ : int
         Outer steps that were not finite, and so not made.
     history_ : skorch History
@@ -125,7 +125,8 @@ class MetaEstimator(HasParameters):
         tasks = read_tasks(probe, X, y, groups, reset=not resume)
         plan = probe._make_plan(tasks)
         chosen = chosen_values(probe, plan, tasks)
-        if resume:  # but for the number of steps, what was chosen stays
+        first = len(self.loss_curve_) if resume else 0
+        if first:  # but for the number of steps, what was chosen stays
             chosen = self._was_chosen | {"max_iter": chosen["max_iter"]}
         n_folds = 0 if resume else chosen_folds(probe, plan, tasks, chosen)
         probe.set_params(**left_open(probe, chosen))
@@ -134,13 +135,13 @@ class MetaEstimator(HasParameters):
         choice = choose_by_folds(probe, tasks, plan, n_folds, seed, device) if n_folds else None
         if choice:
             probe.set_params(early_stopping=False, max_iter=choice.n_steps)
+            chosen = chosen | {"early_stopping": False}
             if probe.verbose:
                 print(choice)
         training_rows, validation_rows = split_rows(probe, tasks, plan, seed)
         if resume:
             probe._continue_plan(plan, tasks)
         plan.learn(training_rows)
-        first = len(probe.loss_curve_) if resume else 0
         # A run that made no step yet has nothing to go on from.
         from_start = plan.head == "posterior" and first == 0
         if resume and not from_start:
@@ -162,7 +163,8 @@ class MetaEstimator(HasParameters):
         if choice:
             network.net.module_.head.calibration.fill_(choice.calibration)
         network.net.module_.eval()
-        self._fitted_params, self._was_chosen = params, chosen
+        self._fitted_params = params
+        self._was_chosen = chosen | {"inner_steps": probe.inner_steps}
         self._keep(probe, network, plan, seed, tasks, choice)
         return self
 
@@ -355,6 +357,7 @@ class MetaEstimator(HasParameters):
         for name in ("adapted_params_", "_adapted_to", "classes_", "feature_names_in_"):
             vars(self).pop(name, None)
         self.n_features_in_, self.row_shape_ = probe.n_features_in_, probe.row_shape_
+        self._categories = probe._categories
         if hasattr(probe, "feature_names_in_"):
             self.feature_names_in_ = probe.feature_names_in_
         net = network.net

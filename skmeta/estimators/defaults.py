@@ -15,12 +15,13 @@ class HasParameters(BaseEstimator):
     Parameters
     ----------
     module : nn.Module, its class or a factory
-        The backbone, which maps rows to features; the last layer is added. None is an MLP, the only one
-        whose rows may lack values (NaN): these become the training mean, beside an indicator for each
-        column that lacked some. A class is called with those of ``in_features``, ``in_channels`` (both
-        ``X.shape[1]``) and ``input_shape`` (``X.shape[1:]``) that its signature names, and the ``module__*``
-        arguments. An instance, such as a pretrained network without its last layer, is copied; its frozen
-        parameters stay frozen.
+        The backbone, which maps rows to features; the last layer is added. None is an MLP. Its rows alone
+        may lack values, NaN, which become the training mean, beside an indicator for each column that lacked
+        some; and columns of a pandas DataFrame may be strings or ``category``, each level of which, in
+        training, becomes a feature, and other levels none. A class is called with those of ``in_features``,
+        ``in_channels`` (both ``X.shape[1]``) and ``input_shape`` (``X.shape[1:]``) that its signature names,
+        and the ``module__*`` arguments. An instance, such as a pretrained network without its last layer, is
+        copied; its frozen parameters stay frozen.
     hidden_layer_sizes : tuple of int
         Widths of the MLP.
     inner_lr : float
@@ -70,11 +71,11 @@ class HasParameters(BaseEstimator):
         Hold out tasks for meta-validation and keep the best state. Of a single task, classes or rows
         are held out. The score is looked at after each epoch of 50 outer steps, a row of ``history_``; with
         the posterior head also before the first step, and if that is best, the start is what is kept, fitted
-        to all tasks (with ``warm_start``, to those that were not held out). ``"auto"`` is off, but with the
-        posterior head, if there are 10 tasks or more (of more than two shared classes 4): then three folds
-        of tasks, in turn held out, choose the epoch at which to stop, and how sure answers are
-        (``calibration_``), and all tasks are trained so long. Of 200 tasks or more, one fold is held out.
-        With ``warm_start``, or of a single task with 5 times ``n_way`` classes, it is as ``True``.
+        to all tasks (with ``warm_start``, to those that were not held out). ``"auto"`` is on with the
+        posterior head, if there are 10 tasks or more (of more than two shared classes 4), or in a single one
+        5 times ``n_way`` classes. Of several tasks, three folds are then held out in turn; they choose the
+        epoch at which to stop, and ``calibration_``, and all tasks are trained so long. Of 200 tasks or more,
+        one fold is. With ``warm_start`` or ``callbacks``, or of a single task, it is as ``True``.
     validation_fraction : float or "auto"
         Share of the tasks that is held out, unless three folds are. ``"auto"`` is 0.1, or 0.2 with the
         posterior head.
@@ -83,7 +84,7 @@ class HasParameters(BaseEstimator):
     tol : float
         The least gain of the score on held-out tasks that counts as an improvement.
     callbacks : list of skorch callbacks or None
-        What else is done while training: schedules, checkpoints, scores. They see no training of folds.
+        What else is done while training: schedules, checkpoints, scores.
     device : str or torch.device
         ``"auto"``: CUDA, then Apple's MPS, then the CPU.
     warm_start : bool

@@ -9,7 +9,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_clas
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.estimators.adapted import adapt, last_of
@@ -84,7 +83,7 @@ class FewShotEstimator(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         last = last_of(self.prior)
-        tags.input_tags.allow_nan = last is None or get_tags(last).input_tags.allow_nan
+        tags.input_tags.allow_nan = last is None or getattr(last, "module", last) is None
         return tags
 
     def _check_prior(self):

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.stats import t
 
 from skmeta.core.calibration import best_factor, log_likelihoods
-from skmeta.engine import HeldOutScores, meta_train
+from skmeta.engine import HeldOutScores, is_surely_better, meta_train
 from skmeta.estimators.training import make_sources, split_rows, started
 
 
@@ -18,7 +19,8 @@ class Gain(NamedTuple):
     Attributes
     ----------
     start, kept : float
-        Mean log likelihood of a query row by the start, and by the state that the other folds chose.
+        Mean log likelihood of a query row by the start, and by the state that the other folds chose; of
+        targets in units of their scale.
     difference : float
         What the latter gains.
     task_interval : float
@@ -41,7 +43,7 @@ class Choice(NamedTuple):
     scores : list of float
         Mean log likelihood of held-out tasks at each epoch, calibrated.
     calibration : float
-        How sure to be then: of ``core.calibration``.
+        What ``core.calibration`` then does to all answers.
     gain : Gain or None
         None of a single fold, which chose.
     """
@@ -59,23 +61,47 @@ class Choice(NamedTuple):
         return f"{told}; held-out tasks gain {gain} of log likelihood over the start, {self.gain.start:.3g}."
 
 
+class Fold(NamedTuple):
+    """What the tasks of a fold say.
+
+    Attributes
+    ----------
+    scores : Tensor of shape (n_looks, n_episodes, n_factors)
+        Before the first step and after each epoch.
+    task : int array of shape (n_episodes,)
+        The task of each episode.
+    counts : list of int
+        Steps of each epoch.
+    is_whole : bool
+        False if Ctrl-C ended it.
+    """
+
+    scores: torch.Tensor
+    task: np.ndarray
+    counts: list
+    is_whole: bool
+
+
 def choose_by_folds(estimator, tasks, plan, n_folds, seed, device):
     """The ``Choice``: tasks of each fold are answered by what the others taught.
 
-    A single fold is of those tasks that early stopping would hold out.
+    A single fold is of those tasks that early stopping would hold out. Ctrl-C ends the folds: those that are
+    whole choose, or if none is, what there is of the first one.
     """
-    scores, n_held, counts = [], 0, [None] * estimator.max_iter
+    folds = []
     for training_rows, held_rows in _parts(estimator, tasks, plan, n_folds, seed):
-        of_fold, counts = _scores_of(
-            estimator, tasks, copy.copy(plan), training_rows, held_rows, seed, device, len(counts)
-        )
-        scores.append(of_fold)
-        n_held += len(np.unique(tasks.task[held_rows]))
-    scores = [of_fold[: 1 + len(counts)] for of_fold in scores]
+        most_epochs = len(folds[-1].counts) if folds else None
+        fold = _fold(estimator, tasks, copy.copy(plan), training_rows, held_rows, seed, device, most_epochs)
+        if fold.is_whole or not folds:
+            folds.append(fold)
+        if not fold.is_whole:
+            break
+    counts = folds[-1].counts
+    scores = [fold.scores[: 1 + len(counts)] for fold in folds]
     least = estimator.tol if plan.start_suffices else None
-    gain = _gain(scores, n_held, least) if n_folds > 1 else None
-    scores = torch.cat(scores, 1)
-    best = best_look(scores, n_held, least)
+    gain = _gain(scores, [fold.task for fold in folds], least) if len(folds) > 1 else None
+    scores, n_tasks = torch.cat(scores, 1), sum(len(np.unique(fold.task)) for fold in folds)
+    best = best_look(scores, n_tasks, least)
     values = scores.mean(1)
     return Choice(sum(counts[:best]), values.amax(1)[1:].tolist(), best_factor(values[best]), gain)
 
@@ -83,30 +109,31 @@ def choose_by_folds(estimator, tasks, plan, n_folds, seed, device):
 def best_look(scores, n_tasks, least):
     """The look whose scores ``(n_looks, n_episodes, n_factors)`` are best, each by its best factor.
 
-    The first one is of the start. It is only left for one that is better by more than ``least`` and half a
-    standard error: its score is not the best of many, as that of a later state is. If ``least`` is None, it
-    is left in any case.
+    The first one is of the start. It is only left for one that ``is_surely_better``, by ``least`` or more; if
+    that is None, in any case.
     """
     if len(scores) == 1:
         return 0
     values, factors = scores.mean(1).max(1)
     best = 1 + int(values[1:].argmax())
     gain = scores[best, :, factors[best]] - scores[0, :, factors[0]]
-    return best if least is None or gain.mean() > max(least, gain.std() / n_tasks**0.5 / 2) else 0
+    return best if least is None or is_surely_better(gain, n_tasks, least) else 0
 
 
-def _gain(scores, n_tasks, least):
+def _gain(scores, task, least):
     """The ``Gain`` by what each fold chooses for the tasks of another one."""
     pairs = []
     for i, asked in enumerate(scores):
         others = torch.cat([*scores[:i], *scores[i + 1 :]], 1)
-        best = best_look(others, n_tasks * (1 - 1 / len(scores)), least)
+        n_others = sum(len(np.unique(ids)) for ids in [*task[:i], *task[i + 1 :]])
+        best = best_look(others, n_others, least)
         factors = others.mean(1).argmax(1)
         pairs.append(torch.stack([asked[look, :, factors[look]] for look in (0, best)]))
-    start, kept = torch.cat(pairs, 1).double()
-    gain = kept - start
-    half = 1.96 * gain.std().item() / n_tasks**0.5
-    return Gain(start.mean().item(), kept.mean().item(), gain.mean().item(), half)
+    start, kept = torch.cat(pairs, 1).double().numpy()
+    _, number, n_episodes = np.unique(np.concatenate(task), return_inverse=True, return_counts=True)
+    of_tasks = np.bincount(number, kept - start) / n_episodes
+    half = t.ppf(0.975, len(of_tasks) - 1) * of_tasks.std(ddof=1) / len(of_tasks) ** 0.5
+    return Gain(*map(float, (start.mean(), kept.mean(), (kept - start).mean(), half)))
 
 
 def _parts(estimator, tasks, plan, n_folds, seed):
@@ -118,10 +145,10 @@ def _parts(estimator, tasks, plan, n_folds, seed):
     return [(plan.rows[~held], plan.rows[held]) for held in are_held]
 
 
-def _scores_of(estimator, tasks, plan, training_rows, held_rows, seed, device, most_epochs):
-    """Scores of the held-out rows before the first step and after each epoch, and the steps of each epoch."""
-    held_out = HeldOutScores(partial(log_likelihoods, plan.loss), estimator.n_iter_no_change)
-    # Callbacks of the user are for the training that is kept.
+def _fold(estimator, tasks, plan, training_rows, held_rows, seed, device, most_epochs):
+    """The ``Fold`` of the held-out rows."""
+    score = partial(log_likelihoods, plan.loss)
+    held_out = HeldOutScores(score, estimator.n_iter_no_change, estimator.tol, plan.start_suffices)
     twin = copy.copy(estimator).set_params(early_stopping=False, callbacks=[("held_out", held_out)])
     plan.learn(training_rows)
     network, rows = started(twin, tasks, plan, training_rows, seed, device)
@@ -132,4 +159,6 @@ def _scores_of(estimator, tasks, plan, training_rows, held_rows, seed, device, m
     meta_train(network.net, training, None, seed, most_epochs)
     n_epochs = len(held_out.scores_) - 1  # the last one may have been interrupted
     counts = [row["train_batch_count"] for row in network.net.history[:n_epochs]]
-    return torch.stack(held_out.scores_), counts
+    is_whole = held_out.is_done_ or sum(counts) == len(steps) or n_epochs == most_epochs
+    numbers = held_out.source.tasks(network.net.batch_size)
+    return Fold(torch.stack(held_out.scores_), np.unique(tasks.task[held_rows])[numbers], counts, is_whole)

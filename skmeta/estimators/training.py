@@ -64,7 +64,7 @@ def make_network(estimator, tasks, rows, plan, device):
     of_module = {n: kwargs.pop(n) for n in list(kwargs) if n.startswith("module__")}
     row_shape = tasks.X.shape[1:]
     if estimator.module is None:
-        preparation = standardizing(tasks, rows)
+        preparation = standardizing(tasks, rows, categories=estimator._categories.columns)
         row_shape = preparation.shape(row_shape)
     backbone = make_backbone(
         estimator.module,
@@ -76,7 +76,7 @@ def make_network(estimator, tasks, rows, plan, device):
     dtype = next((p.dtype for p in backbone.parameters() if p.is_floating_point()), torch.get_default_dtype())
     sample = tasks.X[rows[: limits.SAMPLE_ROWS]]
     if estimator.module is None:
-        preparation.dtype = dtype
+        preparation = replace(preparation, dtype=dtype)
     else:
         preparation = _as_passed(backbone, sample, tasks, rows, dtype)
     seen = Rows(sample, torch.device("cpu"), preparation)[:]

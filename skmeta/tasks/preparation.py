@@ -29,16 +29,22 @@ class Preparation:
         What the network takes.
     mean, scale : double tensors of shape (n_features,), or None
         Subtracted, and divided by, in double precision before the cast, so that neither the offset of a
-        column nor its unit matters. None: rows are cast alone.
+        column nor its unit matters. The mean of a column that had no value is NaN, so that none it may have
+        later counts. None: rows are cast alone.
     unit_length : bool
         Bring rows, less the mean, to one length instead, the root of their number of features: then they
         differ by direction alone, as embeddings and counts of words do.
     indicated : int tensor of shape (n_indicators,), or None
         Columns in which values were missing. A missing value becomes the mean, and an indicator of each of
-        these columns, brought to a mean of zero and a deviation of one, goes behind the features. Where one
-        stands beside it, the value matters little, and no other needs to be kept in memory to be found.
+        these columns, brought to a mean of zero and a deviation of one, goes behind the features. No median
+        is sought: that needs all rows in memory, and the indicator makes up for the value.
     missing_shares : double tensor of shape (n_indicators,), or None
         How often values were missing.
+    numbers : int tensor of shape (n_features,), or None
+        Columns that are no codes of categories, which ``mean`` and ``scale`` are of; None: all.
+    levels : list of pairs
+        A column of codes, and a double tensor of those that training rows had: each becomes a feature that is
+        one or zero, behind all others. Of other codes, and of none, all are zero.
     """
 
     dtype: torch.dtype
@@ -47,6 +53,8 @@ class Preparation:
     unit_length: bool = False
     indicated: torch.Tensor | None = None
     missing_shares: torch.Tensor | None = None
+    numbers: torch.Tensor | None = None
+    levels: tuple = ()
 
     def __call__(self, rows):
         if self.scale is None:
@@ -54,17 +62,18 @@ class Preparation:
                 raise ValueError("X has floats, but fit had integers, which the module takes as such.")
             return rows.to(self.dtype)
         mean, scale = self.mean.to(rows.device), self.scale.to(rows.device)
-        centred = rows.double() - mean
-        missing = centred.isnan()
-        centred = centred.masked_fill_(missing, 0.0)
+        rows = rows.double()
+        missing = rows.isnan()
+        numbers = rows if self.numbers is None else rows[..., self.numbers.to(rows.device)]
+        centred = (numbers - mean).nan_to_num_(nan=0.0)
         if self.unit_length:
             length = centred.square().mean(-1, keepdim=True).sqrt()
             prepared = centred / torch.where(length > 0, length, 1.0)
         else:
             prepared = (centred / scale).clamp_(-LARGEST, LARGEST)
-        if self.indicated is not None:
-            prepared = torch.cat([prepared, self._indicators(missing)], -1)
-        return prepared.to(self.dtype)
+        behind = [] if self.indicated is None else [self._indicators(missing)]
+        behind += [(rows[..., [column]] == codes.to(rows.device)).double() for column, codes in self.levels]
+        return torch.cat([prepared, *behind], -1).to(self.dtype) if behind else prepared.to(self.dtype)
 
     def _indicators(self, missing):
         share = self.missing_shares.to(missing.device)
@@ -73,9 +82,10 @@ class Preparation:
 
     def shape(self, row_shape):
         """Shape of a prepared row."""
-        if self.indicated is None:
+        if self.indicated is None and not self.levels:
             return tuple(row_shape)
-        return (row_shape[0] + len(self.indicated),)
+        n_indicators = 0 if self.indicated is None else len(self.indicated)
+        return (len(self.mean) + n_indicators + sum(len(codes) for _, codes in self.levels),)
 
     @property
     def floating(self):
@@ -83,11 +93,11 @@ class Preparation:
         return self.dtype if self.scale is None else torch.float64
 
 
-def standardizing(tasks, rows, dtype=torch.float32):
+def standardizing(tasks, rows, dtype=torch.float32, categories=()):
     """``Preparation`` by the mean and deviation of each feature over the row numbers ``rows`` of the tasks.
 
     Missing values count nowhere. Sparse rows are scaled only, so that zero stays zero. A constant feature has
-    a scale of 1.
+    a scale of 1. Columns of codes are those in ``categories``.
     """
     of_tasks = list(_looked_at(tasks, rows))
     parts = [_moments(tasks.X[of_task]) for of_task in of_tasks]  # one task in memory at a time
@@ -97,7 +107,8 @@ def standardizing(tasks, rows, dtype=torch.float32):
     counts = np.where(known > 0, counts, 1)  # a column without a value has any mean
     mean = np.average(means, axis=0, weights=counts)
     scale = np.sqrt(np.average(variances + np.square(means - mean), axis=0, weights=counts))
-    constant = scale <= ROUNDING * np.abs(mean)
+    mean[known == 0] = np.nan
+    constant = (scale <= ROUNDING * np.abs(mean)) | (known == 0)
     if sparse.issparse(tasks.X[of_tasks[0][:1]]):
         mean = np.zeros_like(mean)
     scale = np.where(constant, 1.0, scale)
@@ -106,7 +117,18 @@ def standardizing(tasks, rows, dtype=torch.float32):
     if len(indicated):
         prepared.indicated = torch.as_tensor(indicated)
         prepared.missing_shares = torch.as_tensor(shares[indicated])
+    if len(categories):
+        prepared.numbers = torch.as_tensor(np.setdiff1d(np.arange(len(mean)), categories))
+        prepared.mean, prepared.scale = prepared.mean[prepared.numbers], prepared.scale[prepared.numbers]
+        prepared.levels = tuple((column, _codes(tasks, of_tasks, column)) for column in categories)
     return prepared
+
+
+def _codes(tasks, of_tasks, column):
+    """Codes that occur in a column, a double tensor."""
+    found = [np.unique(tasks.X[of_task][:, column]) for of_task in of_tasks]
+    found = np.unique(np.concatenate(found))
+    return torch.as_tensor(found[~np.isnan(found)])
 
 
 def _looked_at(tasks, rows):

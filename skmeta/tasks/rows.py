@@ -10,6 +10,7 @@ from sklearn.base import is_regressor
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import _num_samples, validate_data
 
+from skmeta.tasks.categories import Categories
 from skmeta.tasks.labels import (
     JoinedLabels,
     check_labels,
@@ -59,13 +60,23 @@ def read_tasks(estimator, X, y, groups, *, reset):
     ``estimator`` gets ``n_features_in_`` and ``feature_names_in_`` if ``reset``, else is held to them.
     """
     if is_task_list(X):
-        return _read_list(estimator, X, y, groups, reset)
+        tasks = _read_list(estimator, X, y, groups, reset)
+        _check_sparse_has_all(tasks.X)
+        _learn_no_more(estimator)
+        return tasks
     X, y = check_rows(estimator, X, y, reset=reset)
+    _learn_no_more(estimator)
     if groups is None:
         return Tasks(X, y, np.zeros(len(y), dtype=np.int64), ["(X, y)"], flat=True)
     ids, task = number_groups(groups, len(y))
     order = np.argsort(task, kind="stable")
     return Tasks(X[order], y[order], task[order], [f"task {name!r}" for name in ids])
+
+
+def _learn_no_more(estimator):
+    """From now on, levels of categories are known or not."""
+    if estimator._categories is not None:
+        estimator._categories.learns = False
 
 
 def look_at_tasks(X, y=None, groups=None, *, regression):
@@ -195,6 +206,10 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
     if y is not NO_LABELS and empty and values and _num_samples(y) == 0:  # scikit-learn takes no such y
         rows = check_rows(estimator, X, reset=reset, where=where, empty=True)
         return rows, np.asarray(y, dtype=np.float64)
+    if reset:
+        estimator._categories = Categories() if estimator.module is None else None
+    if estimator._categories is not None:
+        X = estimator._categories.encode(X, where)
     with_y = {} if y is NO_LABELS else {"multi_output": values, "y_numeric": values}
     try:
         checked = validate_data(
@@ -214,6 +229,7 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{where}{error}") from error
+    _check_sparse_has_all(checked[0] if isinstance(checked, tuple) else checked, where)
     shape = tuple((checked[0] if isinstance(checked, tuple) else checked).shape[1:])
     if reset:
         estimator.row_shape_ = shape
@@ -228,8 +244,16 @@ def check_rows(estimator, X, y=NO_LABELS, *, reset=False, where="", empty=False)
 
 
 def _may_miss_values(estimator, X):
-    """Whether values may be missing: in a table, for the default network; any other gets rows as they are."""
+    """Whether values may be missing: in a table, for the default network; another gets rows as they are."""
     return estimator.module is None and not sparse.issparse(X) and getattr(X, "ndim", 2) == 2
+
+
+def _check_sparse_has_all(X, where=""):
+    """Raise ValueError for sparse rows that lack values, as dense ones beside them may."""
+    if sparse.issparse(X) and np.isnan(X.data).any():
+        raise ValueError(
+            f"{where}X contains NaN in sparse rows, which must not lack values. Pass dense rows, or impute."
+        )
 
 
 def _check_no_dict(X, where):
