@@ -37,7 +37,7 @@ from torch import nn
 from skmeta import Conv4, TAMLClassifier, TMAMLClassifier, adapt
 from skmeta.core.meta_models import BasisMetaModel
 from skmeta.engine import forced_strategy
-from skmeta.estimators import auto
+from skmeta.estimators import auto, folds
 from skmeta.tasks import limits
 
 # Over all estimators, 1,000.
@@ -978,6 +978,7 @@ def test_max_iter_auto(monkeypatch):
     assert (auto.PLAIN_STEPS, auto.POSTERIOR_STEPS) == ((600, 20), (1000, 50))
     monkeypatch.setattr(auto, "PLAIN_STEPS", (6, 20))
     monkeypatch.setattr(auto, "POSTERIOR_STEPS", (7, 5))
+    monkeypatch.setattr(folds, "best_look", lambda scores, n_tasks, least: len(scores) - 1)
     # Of few tasks, or of the pool's few classes, none can be held out.
     kinds = [((TASKS,), 0), ((make_tasks(10),), 7), ((X, Y), 0), (POOL, 0)]
     kinds += [((ABC[:3],), 5), ((ABC[:4],), 7)]  # of three classes, the start cannot stand alone

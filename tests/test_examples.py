@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skmeta.estimators import auto
+
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("SKMETA_DATA", ROOT.parent / "shared" / "data"))
 
@@ -23,7 +25,8 @@ def run_blocks(page):
     return namespace
 
 
-def test_readme():
+def test_readme(monkeypatch):
+    monkeypatch.setattr(auto, "POSTERIOR_STEPS", (100, 50))  # a tenth
     names = run_blocks("README.md")
     assert names["gain"].difference > names["gain"].task_interval
 
