@@ -20,6 +20,7 @@ def quick_start(request):
     with pytest.MonkeyPatch.context() as patch:
         if request.path.stem != "test_folds":
             patch.setattr("skmeta.estimators.auto.N_FOLDS", 1)
+            patch.setattr("skmeta.estimators.training.VALIDATION_EPISODES", (64, 64))
         if request.path.stem not in (*ASK_THE_START, "test_folds"):
             patch.setattr("skmeta.engine.start.N_STEPS", 4)
             patch.setattr("skmeta.estimators.training.DRAWS_TO_START_FROM", 2)

@@ -78,7 +78,8 @@ def test_the_start_of_a_regression_is_the_mixed_model_of_all_tasks():
         predicted, deviation = reg.adapt(new_X[:n], new_y[:n]).predict(new_X, return_std=True)
         # Means and units of the features are those of training tasks alone.
         assert_allclose(predicted, level + scale * mean[:, 0].detach(), atol=0.03 * scale)
-        assert_allclose(deviation, scale * variance[:, 0].detach().sqrt(), rtol=0.05)
+        expected = reg.calibration_ * scale * variance[:, 0].detach().sqrt()
+        assert_allclose(deviation, expected, rtol=0.05)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

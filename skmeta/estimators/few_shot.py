@@ -143,7 +143,7 @@ class FewShotClassifier(ClassifierMixin, FewShotEstimator):
     >>> from sklearn.model_selection import cross_val_score
     >>> from skmeta import FewShotClassifier, TMAMLClassifier
     >>> from skmeta.datasets import make_scanners
-    >>> scanners = make_scanners(n_train=20, n_test=1, random_state=0)
+    >>> scanners = make_scanners(n_train=3, n_test=1, random_state=0)
     >>> prior = TMAMLClassifier(max_iter=20, random_state=0).fit(scanners.train)
     >>> X, y = scanners.test[0]
     >>> cross_val_score(FewShotClassifier(prior), X[:60], y[:60], cv=3).shape

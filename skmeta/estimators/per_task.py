@@ -42,7 +42,7 @@ class PerTask(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     >>> from sklearn.preprocessing import MinMaxScaler
     >>> from skmeta import PerTask, TMAMLClassifier, adapt
     >>> from skmeta.datasets import make_scanners
-    >>> scanners = make_scanners(n_train=5, n_test=1, random_state=0)
+    >>> scanners = make_scanners(n_train=3, n_test=1, random_state=0)
     >>> pipe = make_pipeline(PerTask(MinMaxScaler()), TMAMLClassifier(max_iter=2, random_state=0))
     >>> X, y = scanners.test[0]
     >>> adapt(pipe.fit(scanners.train), X[:20], y[:20]).predict(X[20:22]).shape

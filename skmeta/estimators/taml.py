@@ -96,7 +96,7 @@ class TAMLClassifier(MetaModelMixin, MetaClassifier):
     --------
     >>> from skmeta import TAMLClassifier
     >>> from skmeta.datasets import make_scanners
-    >>> scanners = make_scanners(n_train=20, n_test=1, random_state=0)
+    >>> scanners = make_scanners(n_train=3, n_test=1, random_state=0)
     >>> clf = TAMLClassifier(max_iter=10, random_state=0).fit(scanners.train)
     >>> X, y = scanners.test[0]
     >>> clf.adapt(X[:20], y[:20]).predict(X[20:22]).shape

@@ -37,7 +37,7 @@ class TMAMLClassifier(MetaClassifier):
     --------
     >>> from skmeta import TMAMLClassifier
     >>> from skmeta.datasets import make_scanners
-    >>> scanners = make_scanners(n_train=20, n_test=1, random_state=0)
+    >>> scanners = make_scanners(n_train=3, n_test=1, random_state=0)
     >>> clf = TMAMLClassifier(max_iter=20, random_state=0).fit(scanners.train)
     >>> X, y = scanners.test[0]
     >>> clf.adapt(X[:20], y[:20]).predict(X[20:22]).shape
