@@ -50,7 +50,8 @@ def scores_of_seeds(run):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_shared_labels(estimator):
     def run(seed):
-        clf = estimator(hidden_layer_sizes=(32,), max_iter=150, random_state=seed)
+        settings = {"hidden_layer_sizes": (32,), "early_stopping": False}
+        clf = estimator(**settings, max_iter=150, random_state=seed)
         tasks = make_directions(60, seed)
         clf.fit(tasks)
         pooled = LogisticRegression().fit(*map(np.concatenate, zip(*tasks, strict=True)))

@@ -242,7 +242,8 @@ def test_what_cannot_be_held_out_or_is_wide_is_answered_by_the_start(n_features)
 
 
 @pytest.mark.parametrize("early_stopping", [True, False])
-def test_who_asks_for_early_stopping_or_none_gets_steps(early_stopping):
+def test_who_asks_for_early_stopping_or_none_gets_steps(early_stopping, monkeypatch):
+    monkeypatch.setattr("skmeta.estimators.auto.POSTERIOR_STEPS", (60, 50))
     X, y = own_classes(12)
     clf = skmeta.TMAMLClassifier(random_state=0, early_stopping=early_stopping, n_iter_no_change=1).fit(X, y)
     assert clf.n_iter_ >= 50

@@ -556,7 +556,8 @@ def held_out_error(predict, seed):
 
 def errors_of(regressor, seed):
     tasks = make_sinusoids(200, seed)
-    reg = regressor(n_shot=10, hidden_layer_sizes=(40, 40), max_iter=200, random_state=seed).fit(tasks)
+    settings = {"hidden_layer_sizes": (40, 40), "early_stopping": False}
+    reg = regressor(n_shot=10, **settings, max_iter=200, random_state=seed).fit(tasks)
     assert reg.n_skipped_ <= 5
     pooled = MLPRegressor(hidden_layer_sizes=(40, 40), max_iter=20, random_state=seed)
     pooled.fit(*map(np.concatenate, zip(*tasks, strict=True)))
