@@ -802,7 +802,7 @@ def test_the_table_covers_every_parameter_that_is_a_number_and_every_object():
         numeric = {name for name, p in parameters.items() if type(p.default) in (int, float)}
         numeric |= {"adapt_steps", "inner_steps", "max_iter"}
         assert numeric <= {name for name, _, _ in OUT_OF_RANGE}
-        assert len(numeric) >= 8
+        assert len(numeric) >= 10
     assert set(OBJECTS) == {name for bad in BAD for name in bad.objects}
     assert len({bad.id for bad in BAD}) == len(BAD) >= 70
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from skmeta.core.posterior import _by_rows, _cholesky, _with_constant
+from skmeta.core.posterior import by_rows, cholesky, with_constant
 
 # Least variance of the noise of targets that are of the order of one.
 LEAST_NOISE = 1e-10
@@ -36,7 +36,7 @@ def fit_prior(features, y, weight, random=None, many=False):
     dict of str to Tensor
         ``mean``, ``log_precision`` and ``log_noise``, as ``GaussianHead`` has them.
     """
-    x, root = _with_constant(features.detach().double()), weight.double().sqrt()[..., None]
+    x, root = with_constant(features.detach().double()), weight.double().sqrt()[..., None]
     x, y, total = x * root, y.double() * root, weight.double().sum()
     # To one size, so that one start, one tolerance and, of many, one deviation serve all.
     size = (x.square().sum((0, 1)) / total).sqrt()
@@ -82,9 +82,9 @@ def _mixed_model(x, y, total, varies, relative, log_ridge):
     q, n_outputs = x.shape[-1], y.shape[-1]
     z = x[..., varies] * relative[:, None, None]  # axes: outputs, tasks, rows, features
     both = torch.cat([x.expand(n_outputs, *x.shape), y.movedim(-1, 0)[..., None]], -1)
-    factor = _cholesky(z)
+    factor = cholesky(z)
     # The Gram matrix of all rows, weighted by the inverse of their covariance in each task.
-    if _by_rows(z):
+    if by_rows(z):
         white = torch.linalg.solve_triangular(factor, both, upper=False).flatten(1, 2)
         gram = white.mT @ white
     else:

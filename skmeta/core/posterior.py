@@ -42,8 +42,8 @@ def ridge(z, t):
     """
     dtype, exact = z.dtype, _exact_type(z)
     z, t = z.to(exact), t.to(exact)
-    factor = _cholesky(z)
-    if _by_rows(z):
+    factor = cholesky(z)
+    if by_rows(z):
         half = torch.linalg.solve_triangular(factor, z, upper=False)
         seen = torch.linalg.solve_triangular(factor, t, upper=False)
     else:
@@ -73,17 +73,18 @@ def variance_along(x, spread):
     return (x.square().sum(-1) - along).clamp_min(0)
 
 
-def _cholesky(z):
+def cholesky(z):
     """Factor of ``1 + z z'`` or of ``1 + z' z``, whichever is smaller; their determinants are the same.
 
     No eigenvalue is below one, but in single precision rounding is more than that if one is millions.
     """
-    gram = z @ z.mT if _by_rows(z) else z.mT @ z
+    gram = z @ z.mT if by_rows(z) else z.mT @ z
     rounding = 4 * torch.finfo(z.dtype).eps * gram.detach().diagonal(dim1=-2, dim2=-1).sum(-1)
     return torch.linalg.cholesky(gram + (1 + rounding)[..., None, None] * _identity_like(gram))
 
 
-def _by_rows(z):
+def by_rows(z):
+    """Whether ``z`` has fewer rows than columns, so that algebra by rows is cheaper."""
     return z.shape[-2] < z.shape[-1]
 
 
@@ -94,7 +95,7 @@ def _identity_like(square):
 def predict(layer, features):
     """Mean and variance of rows' outputs, both of shape ``(..., n_rows, n_outputs)``."""
     mean = features @ layer["weight"].mT + layer["bias"][..., None, :]
-    x = _with_constant(features)[..., None, :, :] * layer["deviation"][..., None, :]
+    x = with_constant(features)[..., None, :, :] * layer["deviation"][..., None, :]
     variance = variance_along(x, layer["spread"])
     if "noise" in layer:
         variance = variance + layer["noise"][..., None]
@@ -117,7 +118,8 @@ def _shrinkage(variance):
     return (1 + math.pi / 8 * variance).rsqrt()
 
 
-def _with_constant(features):
+def with_constant(features):
+    """Rows with a constant behind their features."""
     return torch.cat([features, features.new_ones((*features.shape[:-1], 1))], -1)
 
 
@@ -195,7 +197,7 @@ class GaussianHead(PosteriorHead):
 
     def forward(self, features, y, weight, n_way=None, class_mask=None):
         """Layer for features ``(..., n_rows, n_features)`` and targets ``(..., n_rows, n_outputs)``."""
-        rows = _with_constant(features)
+        rows = with_constant(features)
         deviation = (-self.log_precision / 2).exp()
         # As in _weighted_ridge.
         root = weight.sqrt()[..., None, :] * (-self.log_noise / 2).exp()[:, None]
@@ -247,7 +249,7 @@ class LeastSquaresHead(PosteriorHead):
         if class_mask is None:
             class_mask = torch.ones(n_way, dtype=torch.bool, device=y.device)
         class_mask = class_mask.expand(*y.shape[:-1], n_way)
-        rows = _with_constant(features)
+        rows = with_constant(features)
         if self.mean is not None:
             return self._solved(rows, y, weight, class_mask, self.mean)
         # Sums over classes, in another order, may differ in the last bit: the order must not be the labels'.
@@ -294,7 +296,7 @@ class LogisticHead(PosteriorHead):
 
     def forward(self, features, y, weight, n_way=None, class_mask=None):
         """Layer for features ``(..., n_rows, n_features)``, class numbers ``(..., n_rows)`` and weights."""
-        rows, deviation = _with_constant(features), (-self.log_precision / 2).exp()
+        rows, deviation = with_constant(features), (-self.log_precision / 2).exp()
         x, before = rows * deviation, rows @ self.mean[0]
         target, f, variance = y.to(rows.dtype) - 0.5, before, x.square().sum(-1)
         for _ in range(self.n_steps):

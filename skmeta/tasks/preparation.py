@@ -63,7 +63,6 @@ class Preparation:
             return rows.to(self.dtype)
         mean, scale = self.mean.to(rows.device), self.scale.to(rows.device)
         rows = rows.double()
-        missing = rows.isnan()
         numbers = rows if self.numbers is None else rows[..., self.numbers.to(rows.device)]
         centred = (numbers - mean).nan_to_num_(nan=0.0)
         if self.unit_length:
@@ -71,13 +70,13 @@ class Preparation:
             prepared = centred / torch.where(length > 0, length, 1.0)
         else:
             prepared = (centred / scale).clamp_(-LARGEST, LARGEST)
-        behind = [] if self.indicated is None else [self._indicators(missing)]
+        behind = [] if self.indicated is None else [self._indicators(rows)]
         behind += [(rows[..., [column]] == codes.to(rows.device)).double() for column, codes in self.levels]
         return torch.cat([prepared, *behind], -1).to(self.dtype) if behind else prepared.to(self.dtype)
 
-    def _indicators(self, missing):
-        share = self.missing_shares.to(missing.device)
-        missing = missing[..., self.indicated.to(missing.device)].double()
+    def _indicators(self, rows):
+        share = self.missing_shares.to(rows.device)
+        missing = rows[..., self.indicated.to(rows.device)].isnan().double()
         return ((missing - share) / (share * (1 - share)).sqrt()).clamp_(-LARGEST, LARGEST)
 
     def shape(self, row_shape):
