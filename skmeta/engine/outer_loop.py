@@ -19,7 +19,7 @@ DRAW_NOTHING = "skmeta", "skorch", "torch"
 
 
 @torch.enable_grad()
-def meta_train(net, training, validation, seed, most_epochs=None):
+def meta_train(net, training, validation, seed):
     """Take the outer steps of ``training``, the way that suits the network.
 
     What draws from torch's global generators, such as dropout, is found by trying an outer step. They start
@@ -32,8 +32,6 @@ def meta_train(net, training, validation, seed, most_epochs=None):
     training, validation : EpisodeSource
         ``validation`` may be None.
     seed : int
-    most_epochs : int or None
-        Those to run at most.
     """
     device, size = net.module_.log_inner_lr.device, net.batch_size
     with own_random_state(seed, device) as has_drawn:
@@ -41,7 +39,7 @@ def meta_train(net, training, validation, seed, most_epochs=None):
         alone = has_drawn() or not _is_known(net)
     generators = own_random_state(seed, device) if alone else nullcontext()
     with generators, chosen_threads(net.module_, size * training.sampler.n_rows):
-        train(net, training, validation, most_epochs)
+        train(net, training, validation)
 
 
 def _is_known(net):
@@ -49,14 +47,13 @@ def _is_known(net):
     return all(type(part).__module__.partition(".")[0] in DRAW_NOTHING for part in parts)
 
 
-def train(net, source, validation=None, most_epochs=None):
+def train(net, source, validation=None):
     """Run the outer steps of ``source``; Ctrl-C ends them early and keeps what was learned."""
     _check_callbacks(net, validation)
     net.set_params(train_split=None if validation is None else predefined_split(validation))
     steps_per_epoch = net.get_params_for("iterator_train").get("steps_per_epoch", STEPS_PER_EPOCH)
     try:
-        epochs = -(-len(source.steps) // steps_per_epoch)
-        net.partial_fit(source, y=None, epochs=epochs if most_epochs is None else min(epochs, most_epochs))
+        net.partial_fit(source, y=None, epochs=-(-len(source.steps) // steps_per_epoch))
     finally:
         net.set_params(train_split=None)  # the validation rows need not live as long as the net
 

@@ -90,8 +90,9 @@ def choose_by_folds(estimator, tasks, plan, n_folds, seed, device):
     """
     folds = []
     for training_rows, held_rows in _parts(estimator, tasks, plan, n_folds, seed):
-        most_epochs = len(folds[-1].counts) if folds else None
-        fold = _fold(estimator, tasks, copy.copy(plan), training_rows, held_rows, seed, device, most_epochs)
+        # Looks that another fold has not had cannot be compared.
+        steps = range(sum(folds[-1].counts) if folds else estimator.max_iter)
+        fold = _fold(estimator, tasks, copy.copy(plan), training_rows, held_rows, seed, device, steps)
         if fold.is_whole or not folds:
             folds.append(fold)
         if not fold.is_whole:
@@ -145,20 +146,19 @@ def _parts(estimator, tasks, plan, n_folds, seed):
     return [(plan.rows[~held], plan.rows[held]) for held in are_held]
 
 
-def _fold(estimator, tasks, plan, training_rows, held_rows, seed, device, most_epochs):
-    """The ``Fold`` of the held-out rows."""
+def _fold(estimator, tasks, plan, training_rows, held_rows, seed, device, steps):
+    """The ``Fold`` of the held-out rows, of those outer steps or fewer."""
     score = partial(log_likelihoods, plan.loss)
     held_out = HeldOutScores(score, estimator.n_iter_no_change, estimator.tol, plan.start_suffices)
     twin = copy.copy(estimator).set_params(early_stopping=False, callbacks=[("held_out", held_out)])
     plan.learn(training_rows)
     network, rows = started(twin, tasks, plan, training_rows, seed, device)
-    steps = range(twin.max_iter)
     training, held_out.source = make_sources(
         twin, network, rows, tasks, plan, training_rows, held_rows, seed, steps
     )
-    meta_train(network.net, training, None, seed, most_epochs)
+    meta_train(network.net, training, None, seed)
     n_epochs = len(held_out.scores_) - 1  # the last one may have been interrupted
     counts = [row["train_batch_count"] for row in network.net.history[:n_epochs]]
-    is_whole = held_out.is_done_ or sum(counts) == len(steps) or n_epochs == most_epochs
+    is_whole = held_out.is_done_ or sum(counts) == len(steps)
     numbers = held_out.source.tasks(network.net.batch_size)
     return Fold(torch.stack(held_out.scores_), np.unique(tasks.task[held_rows])[numbers], counts, is_whole)
