@@ -212,7 +212,7 @@ def test_own_classes_are_told_apart_by_direction_where_that_is_what_tells(by_dir
     if by_direction:
         X = X * np.random.default_rng(0).lognormal(sigma=2, size=(len(X), 1))
     else:
-        X[:, 1:] = np.random.default_rng(0).normal(size=(len(X), N_FEATURES - 1))
+        X = X[:, :1] + 0.1 * np.random.default_rng(0).normal(size=X.shape)
     clf = skmeta.TMAMLClassifier(**START).fit(X, y)
     lengths = np.linalg.norm(clf._network().rows(X[:9])[:], axis=1)
     assert np.allclose(lengths, N_FEATURES**0.5) == by_direction

@@ -150,9 +150,10 @@ def _fit_to_episodes(learner, head, episodes, n_tasks, means):
         line_search_fn="strong_wolfe",
     )
     optimizer.step(criterion)
+    value = criterion().item()
     with torch.no_grad():
         head.log_precision.copy_(params()["log_precision"])
-    return criterion().item()
+    return value
 
 
 def _with_features(learner, inputs, target):
