@@ -18,6 +18,8 @@ from torch import nn
 
 # Least square of a logit whose size is divided by, and least curvature of a row's log likelihood.
 LEAST_SQUARE, FLAT = 1e-8, 1e-4
+# Least share of what is known of a row that is left without it.
+LEAST_LEFT = 1e-6
 # Numbers that are copied in double precision, at most.
 MOST_EXACT = 2**22
 # Rows of a task up to which the steps of training have converged.
@@ -40,8 +42,6 @@ def ridge(z, t):
     spread : Tensor of shape (..., q, r)
         What ``variance_along`` takes; ``r = min(n_rows, q)``.
     """
-    dtype, exact = z.dtype, _exact_type(z)
-    z, t = z.to(exact), t.to(exact)
     factor = cholesky(z)
     if by_rows(z):
         half = torch.linalg.solve_triangular(factor, z, upper=False)
@@ -49,12 +49,7 @@ def ridge(z, t):
     else:
         half = torch.linalg.solve_triangular(factor, _identity_like(factor), upper=False)
         seen = half @ (z.mT @ t)
-    return (half.mT @ seen).to(dtype), half.mT.to(dtype)
-
-
-def _exact_type(z):
-    """Double precision, since a variance may be a million times that of the noise, if it is not too much."""
-    return z.dtype if z.device.type == "mps" or z.numel() > MOST_EXACT else torch.float64
+    return half.mT @ seen, half.mT
 
 
 def _weighted_ridge(x, t, weight, curvature):
@@ -71,6 +66,16 @@ def variance_along(x, spread):
         return along
     # What fewer rows than features tell of x is taken from the prior's variance; rounding may take too much.
     return (x.square().sum(-1) - along).clamp_min(0)
+
+
+def _without_itself(t, fitted, variance, weight, curvature=1.0):
+    """Each row's ``x u`` and variance by the other rows of a ridge; of a row of more weight, one is left out.
+
+    ``fitted`` and ``variance`` are those by all rows; the noise has the variance ``1 / curvature``.
+    """
+    told = variance * curvature * weight.clamp_max(1)
+    left = (1 - told).clamp_min(LEAST_LEFT)
+    return (fitted - told * t) / left, variance / left
 
 
 def cholesky(z):
@@ -144,6 +149,28 @@ class PosteriorHead(nn.Module):
         # What makes all answers less sure, or more: of core.calibration.
         self.register_buffer("calibration", torch.tensor(1.0))
 
+    def forward(self, features, y, weight, n_way=None, class_mask=None):
+        """Layer for features ``(..., n_rows, n_features)``, what is known of the rows, and their weights.
+
+        ``y`` holds targets ``(..., n_rows, n_outputs)`` or class numbers ``(..., n_rows)``; a row of weight
+        two is two rows. ``n_way`` is the number of a task's own classes. ``class_mask`` ``(..., n_way)`` is
+        False for those that the task does not hold; None, it holds all.
+        """
+        known = self._exact(features, y, weight)
+        layer = self._layer(*known, n_way, class_mask)
+        return {name: p.to(features.dtype) for name, p in layer.items()}
+
+    @staticmethod
+    def _exact(features, y, weight):
+        """Rows with a constant, ``y`` and weights, in double precision if these are not too many.
+
+        For a variance may be a million times that of the noise.
+        """
+        exact = features.device.type != "mps" and features.numel() <= MOST_EXACT
+        dtype = torch.float64 if exact else features.dtype
+        y = y.to(dtype) if y.is_floating_point() else y
+        return with_constant(features).to(dtype), y, weight.to(dtype)
+
     @property
     def n_features(self):
         """Width of a row, without the constant."""
@@ -195,15 +222,13 @@ class GaussianHead(PosteriorHead):
         self.log_precision = nn.Parameter(torch.zeros(n_outputs, n_features + 1))
         self.log_noise = nn.Parameter(torch.zeros(n_outputs))
 
-    def forward(self, features, y, weight, n_way=None, class_mask=None):
-        """Layer for features ``(..., n_rows, n_features)`` and targets ``(..., n_rows, n_outputs)``."""
-        rows = with_constant(features)
-        deviation = (-self.log_precision / 2).exp()
+    def _layer(self, rows, y, weight, n_way, class_mask):
+        mean, deviation = self.mean.to(rows), (-self.log_precision / 2).exp()
         # As in _weighted_ridge.
         root = weight.sqrt()[..., None, :] * (-self.log_noise / 2).exp()[:, None]
-        t = (y - rows @ self.mean.mT).mT * root
+        t = (y - rows @ mean.mT).mT * root
         u, spread = ridge(rows[..., None, :, :] * deviation[:, None] * root[..., None], t[..., None])
-        weights = self.mean + deviation * u[..., 0]
+        weights = mean + deviation * u[..., 0]
         return _layer(
             weights,
             deviation=deviation.expand_as(weights),
@@ -238,20 +263,14 @@ class LeastSquaresHead(PosteriorHead):
         self.log_scale = nn.Parameter(torch.tensor(1.0))
         self.bias = None if n_classes is None else nn.Parameter(torch.zeros(n_classes))
 
-    def forward(self, features, y, weight, n_way=None, class_mask=None):
-        """Layer for features ``(..., n_rows, n_features)``, class numbers ``(..., n_rows)`` and weights.
-
-        ``n_way`` is the number of a task's own classes. ``class_mask`` ``(..., n_way)`` is False for those
-        that the task does not hold; None, it holds all.
-        """
+    def _layer(self, rows, y, weight, n_way, class_mask):
         if self.mean is not None:
             n_way = len(self.mean)
         if class_mask is None:
             class_mask = torch.ones(n_way, dtype=torch.bool, device=y.device)
         class_mask = class_mask.expand(*y.shape[:-1], n_way)
-        rows = with_constant(features)
         if self.mean is not None:
-            return self._solved(rows, y, weight, class_mask, self.mean)
+            return self._solved(rows, y, weight, class_mask, self.mean.to(rows))
         # Sums over classes, in another order, may differ in the last bit: the order must not be the labels'.
         order = _first_rows(y, weight, n_way).argsort(dim=-1, stable=True)
         rank = order.argsort(-1)
@@ -259,6 +278,15 @@ class LeastSquaresHead(PosteriorHead):
         layer = self._solved(rows, y, weight, class_mask, rows.new_zeros(n_way, rows.shape[-1]))
         places = {name: rank.reshape(*rank.shape, *[1] * (p.ndim - rank.ndim)) for name, p in layer.items()}
         return {name: p.take_along_dim(places[name], rank.ndim - 1) for name, p in layer.items()}
+
+    def left_out(self, features, y, weight):
+        """Logits ``(n_rows, n_classes)`` of each row of one task of shared classes by the others, exactly."""
+        rows, y, weight = self._exact(features, y, weight)
+        mean, x = self.mean.to(rows), rows * (-self.log_precision / 2).exp()
+        t, root = nn.functional.one_hot(y, len(mean)).to(rows.dtype) - rows @ mean.mT, weight.sqrt()[:, None]
+        u, spread = ridge(x * root, t * root)
+        left, _ = _without_itself(t, x @ u, variance_along(x, spread)[:, None], weight[:, None])
+        return self.log_scale.exp() * (rows @ mean.mT + left) + self.bias
 
     def _solved(self, rows, y, weight, class_mask, mean):
         deviation, root = (-self.log_precision / 2).exp(), weight.sqrt()[..., None]
@@ -294,25 +322,40 @@ class LogisticHead(PosteriorHead):
         self.mean = nn.Parameter(torch.zeros(1, n_features + 1))
         self.n_steps, self.n_more_steps = n_steps, n_more_steps
 
-    def forward(self, features, y, weight, n_way=None, class_mask=None):
-        """Layer for features ``(..., n_rows, n_features)``, class numbers ``(..., n_rows)`` and weights."""
-        rows, deviation = with_constant(features), (-self.log_precision / 2).exp()
-        x, before = rows * deviation, rows @ self.mean[0]
-        target, f, variance = y.to(rows.dtype) - 0.5, before, x.square().sum(-1)
-        for _ in range(self.n_steps):
-            size = (f.square() + variance).clamp_min(LEAST_SQUARE).sqrt()
-            curvature = (size / 2).tanh() / (2 * size)
-            u, spread = _weighted_ridge(x, target / curvature - before, weight, curvature)
-            f, variance = before + (x @ u)[..., 0], variance_along(x, spread)
-        if not self.training and weight.shape[-1] > FEW_ROWS:
+    def left_out(self, features, y, weight):
+        """Logits ``(n_rows, 2)`` of each row of one task by the others, which bound its likelihood alike."""
+        rows, y, weight = self._exact(features, y, weight)
+        x, before = rows * (-self.log_precision / 2).exp(), rows @ self.mean[0].to(rows)
+        u, spread, t, curvature = self._by_bound(x, before, y.to(rows.dtype) - 0.5, weight, self.n_more_steps)
+        left, variance = _without_itself(t, (x @ u)[:, 0], variance_along(x, spread), weight, curvature)
+        logit = moderated(before + left, variance)
+        return torch.stack([-logit / 2, logit / 2], -1)
+
+    def _layer(self, rows, y, weight, n_way, class_mask):
+        mean, deviation = self.mean.to(rows), (-self.log_precision / 2).exp()
+        x, before, target = rows * deviation, rows @ mean[0], y.to(rows.dtype) - 0.5
+        u, spread, *_ = self._by_bound(x, before, target, weight, self.n_steps)
+        if not self.training and _may_be_many(weight):
             u, spread = self._more_steps(x, before, target, weight, u, spread)
         # A layer has an output for each class: half of the logit is taken from the first.
-        weights = x.new_tensor([[-0.5], [0.5]]) * (self.mean + (deviation * u[..., 0])[..., None, :])
+        weights = x.new_tensor([[-0.5], [0.5]]) * (mean + (deviation * u[..., 0])[..., None, :])
         spread = spread[..., None, :, :].expand(*weights.shape, spread.shape[-1])
         return _layer(weights, deviation=deviation.expand_as(weights), spread=spread)
 
+    @staticmethod
+    def _by_bound(x, before, target, weight, n_steps):
+        """Mean and spread of ``u``, and the targets and curvatures of rows by which they are a ridge's."""
+        f, variance = before, x.square().sum(-1)
+        for _ in range(n_steps):
+            size = (f.square() + variance).clamp_min(LEAST_SQUARE).sqrt()
+            curvature = (size / 2).tanh() / (2 * size)
+            t = target / curvature - before
+            u, spread = _weighted_ridge(x, t, weight, curvature)
+            f, variance = before + (x @ u)[..., 0], variance_along(x, spread)
+        return u, spread, t, curvature
+
     def _more_steps(self, x, before, target, weight, u, spread):
-        are_many = ((weight > 0).sum(-1) > FEW_ROWS)[..., None, None]
+        are_many = (weight.sum(-1) > FEW_ROWS)[..., None, None]
         for _ in range(self.n_more_steps):
             f, shrinkage = before + (x @ u)[..., 0], _shrinkage(variance_along(x, spread))
             p = (f * shrinkage).sigmoid()
@@ -324,6 +367,14 @@ class LogisticHead(PosteriorHead):
             u = torch.where(are_many, u + step * (aim - u), u)
             spread = torch.where(are_many, narrower, spread)
         return u, spread
+
+
+def _may_be_many(weight):
+    """Whether the rows of some task may count as more than ``FEW_ROWS``."""
+    try:
+        return weight.shape[-1] > FEW_ROWS or bool((weight.sum(-1) > FEW_ROWS).any())
+    except RuntimeError:  # vmap shows no numbers
+        return True
 
 
 def _first_rows(y, weight, n_way):

@@ -1,14 +1,16 @@
 """The start of a posterior head: a simple model of the features, fitted before any outer step.
 
 Targets of many tasks get the linear mixed model, unless features are many, and those of a single task
-Bayesian ridge regression. Else the prior is what answers a fixed set of training episodes best: that of such
-targets and of two shared classes, whole; that of more classes, of one task alone, or of classes of a task's
-own, up to one precision for all features.
+Bayesian ridge regression. Shared classes of a single task get the prior by which each row is answered best by
+the others. Else the prior is what answers a fixed set of training episodes best: that of such targets and of
+two shared classes, whole; that of more classes, or of classes of a task's own, up to one precision for all
+features, as that of a single task.
 """
 
 import torch
 from sklearn.linear_model import BayesianRidge
-from torch.func import functional_call
+from torch import nn
+from torch.nn.utils import parametrize
 
 from skmeta.core.backbones import InputAndMLP
 from skmeta.core.losses import of_query
@@ -24,6 +26,9 @@ MOST_RANDOM, ROWS_FOR_A_FEATURE = 256, 5
 # Log precisions of features and of the constant, to which those of shared classes are drawn, and how
 # strongly; how strongly their means are drawn to zero. A few tasks cannot tell of many features.
 FEATURES, CONSTANT, OF_PRECISIONS, OF_MEANS = 1.3, -0.7, 0.1, 0.25
+# How strongly all numbers of a single task's prior are drawn to what they are before: each row by the others
+# alone, of 30, would want logits without bound.
+OF_ONE_TASK = 0.5
 # Log precision of the level of a task like the only one that was seen, whose deviation is the unit.
 LEVEL_OF_ONE = -4.6
 # Steps of L-BFGS.
@@ -32,8 +37,9 @@ N_STEPS = 40
 
 def starts_from_whole_tasks(learner, n_tasks):
     """Whether ``fit_start`` takes whole tasks, not episodes."""
-    values = isinstance(learner.head, GaussianHead)
-    return values and (n_tasks == 1 or _n_features(learner) <= MOST_RANDOM)
+    if n_tasks == 1:  # of classes of a task's own, there is one pool for many episodes
+        return not learner.head.reads_support
+    return isinstance(learner.head, GaussianHead) and _n_features(learner) <= MOST_RANDOM
 
 
 def starts_with_means(learner, n_tasks):
@@ -66,25 +72,27 @@ def fit_start(learner, tasks, episodes, n_tasks):
     # On the CPU, since not all devices know doubles.
     head = learner.head.narrowed(_n_features(learner)).cpu().double()
     loss = None
-    if tasks is not None:
-        features = _features_of_input(learner, tasks.support_x)
-        y, weight = tasks.support_y.cpu().double(), tasks.support_weight.cpu().double()
-        if n_tasks == 1:
-            prior = _prior_of_one(features[0], y[0])
-        else:
-            many = features.shape[-1] * ROWS_FOR_A_FEATURE > weight.sum()
-            prior = fit_prior(features, y, weight, many=bool(many))
-        head.load_state_dict(prior, strict=False)
-    else:
+    if tasks is None:
         means = starts_with_means(learner, n_tasks)
         loss = _fit_to_episodes(learner, head, episodes, n_tasks, means)
+        learner.head.take(head)
+        return loss
+    features = _features_of_input(learner, tasks.support_x)
+    y, weight = tasks.support_y.cpu(), tasks.support_weight.cpu().double()
+    if not y.is_floating_point():
+        _fit_to_rows(learner, head, features[0], y[0], weight[0])
+    elif n_tasks == 1:
+        head.load_state_dict(_prior_of_one(features[0], y[0].double(), weight[0]), strict=False)
+    else:
+        many = features.shape[-1] * ROWS_FOR_A_FEATURE > weight.sum()
+        head.load_state_dict(fit_prior(features, y.double(), weight, many=bool(many)), strict=False)
     learner.head.take(head)
-    return loss
+    return None
 
 
-def _prior_of_one(features, y):
+def _prior_of_one(features, y, weight):
     """Prior of tasks like the only one: weights around zero, by Bayesian ridge regression."""
-    fits = [BayesianRidge().fit(features.numpy(), column) for column in y.T.numpy()]
+    fits = [BayesianRidge().fit(features.numpy(), column, weight.numpy()) for column in y.T.numpy()]
     precision, noise = torch.tensor([[fit.lambda_, 1 / fit.alpha_] for fit in fits]).double().T
     log_precision = precision.log()[:, None].repeat(1, features.shape[-1] + 1)
     log_precision[:, -1] = LEVEL_OF_ONE
@@ -109,41 +117,60 @@ def _features_of_input(learner, x):
     return torch.cat(parts).cpu().double().unflatten(0, x.shape[:2])
 
 
+def _fit_to_rows(learner, head, features, y, weight):
+    """Change the head so that each row of a single task is answered well by the others."""
+
+    def loss_of(rows):
+        return learner.objective.loss(head.left_out(*rows), *rows[1:])
+
+    strengths = dict.fromkeys(("log_precision", "log_scale", "bias"), OF_ONE_TASK / weight.sum())
+    _minimize(head, loss_of, [(features, y, weight)], strengths)
+
+
 def _fit_to_episodes(learner, head, episodes, n_tasks, means):
-    """Change the head so that the query rows of the episodes are answered well, by L-BFGS."""
+    """Change the head so that the query rows of the episodes are answered well; their loss."""
     parts = _with_features(learner, episodes.inputs(), episodes.target())
     n_query = sum(target["query_weight"].sum() for _, target in parts).clamp_min(1)
+    # Episodes of classes of a task's own differ, if they have one task.
+    n_told = n_tasks if means else len(episodes.support_x)
+    strengths = {"log_precision": OF_PRECISIONS / n_told} | ({"mean": OF_MEANS / n_told} if means else {})
+    return _minimize(head, lambda part: _loss(learner, head, *part) / n_query, parts, strengths)
+
+
+def _minimize(head, loss_of, parts, strengths):
+    """Change the head so that the sum of ``loss_of`` each of the ``parts`` is small, by L-BFGS; that sum.
+
+    ``strengths`` tells how strongly parameters are drawn to what they are before. If the means have none,
+    they stay zero, and all features have one precision.
+    """
     with torch.no_grad():
         head.log_precision.fill_(FEATURES)
         head.log_precision[..., -1] = CONSTANT
-    start = dict(head.named_parameters())
-    # Episodes of classes of a task's own differ, if they have one task.
-    n_told = n_tasks if means else len(episodes.support_x)
-    # Of means that stay zero, one precision for all features, and one for the constant.
-    q = head.log_precision.shape[-1]
-    free = start["log_precision"].new_zeros(q if means else 2).requires_grad_()
-    others = [p for name, p in start.items() if name not in ("log_precision", *([] if means else ["mean"]))]
+    are_tied = "mean" not in strengths
+    if are_tied:
+        parametrize.register_parametrization(
+            head, "log_precision", OnePrecision(head.log_precision.shape[-1])
+        )
+    usual = {name: getattr(head, name).detach().clone() for name in strengths if hasattr(head, name)}
 
-    def params():
-        shift = free if means else torch.cat([free[:1].expand(q - 1), free[1:]])
-        return start | {"log_precision": start["log_precision"].detach() + shift}
-
-    def prior():
-        value = OF_PRECISIONS / n_told * free.square().sum()
-        return value + OF_MEANS / n_tasks * head.mean[..., :-1].square().sum() if means else value
+    def shift(name):
+        p = getattr(head, name) - usual[name]
+        if name == "mean":
+            return p[..., :-1]
+        return p[[0, -1]] if name == "log_precision" and are_tied else p
 
     def criterion():
         optimizer.zero_grad()
-        value = prior()
+        value = sum(strengths[name] * shift(name).square().sum() for name in usual)
         value.backward()
         for part in parts:
-            loss = _loss(learner, head, params(), *part) / n_query
+            loss = loss_of(part)
             loss.backward()
             value = value.detach() + loss.detach()
         return value
 
     optimizer = torch.optim.LBFGS(
-        [free, *others],
+        [p for name, p in head.named_parameters() if name != "mean" or not are_tied],
         max_iter=N_STEPS,
         tolerance_grad=1e-6,
         tolerance_change=1e-7,
@@ -151,9 +178,23 @@ def _fit_to_episodes(learner, head, episodes, n_tasks, means):
     )
     optimizer.step(criterion)
     value = criterion().item()
-    with torch.no_grad():
-        head.log_precision.copy_(params()["log_precision"])
+    if are_tied:
+        parametrize.remove_parametrizations(head, "log_precision")
     return value
+
+
+class OnePrecision(nn.Module):
+    """The log precisions of a head, where all features have one, and the constant, the last, its own."""
+
+    def __init__(self, q):
+        super().__init__()
+        self.q = q
+
+    def forward(self, two):
+        return torch.cat([two[:1].expand(self.q - 1), two[1:]])
+
+    def right_inverse(self, log_precision):
+        return log_precision[[0, -1]]
 
 
 def _with_features(learner, inputs, target):
@@ -173,12 +214,12 @@ def _with_features(learner, inputs, target):
     ]
 
 
-def _loss(learner, head, params, inputs, target):
+def _loss(learner, head, inputs, target):
     """Sum over query rows: a few of a task must not count as much as many."""
     mask = inputs.get("class_mask")
     n_way = None if mask is None else mask.shape[-1]
     support = inputs["support"], inputs["support_y"], inputs["support_weight"]
-    layer = functional_call(head, params, (*support, n_way, mask))
+    layer = head(*support, n_way, mask)
     outcome = answers({f"head.{name}": p for name, p in layer.items()}, inputs["query"], mask)
     outcome = in_units_of_query(outcome, inputs.get("output_scale"))
     return (of_query(learner.objective.loss, outcome, target) * target["query_weight"].sum(-1)).sum()
