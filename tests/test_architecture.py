@@ -29,8 +29,8 @@ ROOMS = {
     ],
     "tasks": [
         {"limits", "task_list", "targets", "episodes"},
-        {"labels", "categories"},
-        {"rows", "preparation", "batch", "split"},
+        {"labels", "categories", "weights"},
+        {"rows", "preparation", "batch", "split", "label_space"},
         {"scored"},
     ],
 }

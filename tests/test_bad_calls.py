@@ -79,7 +79,9 @@ NOT_ADAPTED = (
     "Call adapt(X_support, y_support) before predict.",
 )
 EXPECTING_3 = "X has 5 features", "{cls} is expecting 3 features"
-TUPLES = "Each task must be a tuple (X, y), or each (X_support, y_support, X_query, y_query)"
+TUPLES = "Each task must be a tuple (X, y), or each (X, y, sample_weight), or each (X_support, y_support, "
+TUPLES += "X_query, y_query)"
+ONES = np.ones(24)
 NEEDS_Y = "{cls} requires y to be passed, but the target y is None. Without y, X must be a list of tasks"
 BATCH_NORM = "module has the batch normalisation '1', whose statistics would leak"
 ENDS_IN = "model must be an estimator of skmeta, or a fitted pipeline or search that ends in one. "
@@ -99,8 +101,8 @@ def no_tuple(name):
     return [X, Y]
 
 
-def three(name):
-    return X, Y, Y
+def five(name):
+    return X, Y, X, Y, Y
 
 
 def with_nan(name):
@@ -155,8 +157,39 @@ BAD = [
         "so groups must be None", "got an array of shape (8,)."),
     Bad("fit: no tasks", WARM, lambda m: m.fit([]), ValueError,
         "X is an empty list of tasks", "at least 1 is needed."),
-    Bad("fit: three in a tuple", WARM, lambda m: m.fit([(X, Y, Y)] * 3), ValueError,
-        TUPLES, "got tuples of length [3]."),
+    Bad("fit: five in a tuple", WARM, lambda m: m.fit([(X, Y, X, Y, Y)] * 3), ValueError,
+        TUPLES, "got tuples of length [5]."),
+    Bad("fit: weights of some tasks", WARM, lambda m: m.fit([*TASKS, (X, Y, ONES)]), ValueError,
+        TUPLES, "got tuples of length [2, 3]."),
+    Bad("fit: few weights of a task", BOTH, lambda m: m.fit([(X, Y, ONES), (X, Y, ONES[1:])]), ValueError,
+        "task 1: sample_weight must have the shape (24,), a number for each row", "shape (23,)"),
+    Bad("fit: few weights", BOTH, lambda m: m.fit(X, Y, sample_weight=ONES[1:]), ValueError,
+        "sample_weight must have the shape (24,)", "shape (23,)"),
+    Bad("fit: a negative weight", ALL, lambda m: m.fit([(X, Y, -ONES)] * 3), ValueError,
+        "task 0: sample_weight must be 0 or more for each row", "got -1.0"),
+    Bad("fit: NaN in weights", ALL, lambda m: m.fit([(X, Y, ONES * np.nan)] * 3), ValueError,
+        "task 0: ", "sample_weight contains NaN"),
+    Bad("fit: words for weights", ALL, lambda m: m.fit(X, Y, sample_weight=["heavy"] * 24), ValueError,
+        "sample_weight", "'heavy'"),
+    Bad("fit: weights of zero", ALL, lambda m: m.fit(X, Y, sample_weight=0 * ONES), ValueError,
+        "sample_weight must be above 0 for a row", "got zero for all"),
+    Bad("fit: list and weights", ALL, lambda m: m.fit(TASKS, sample_weight=ONES), ValueError,
+        "each with its own weights as a third part, so sample_weight must be None", "shape (24,)"),
+    Bad("adapt: few weights", ALL, lambda m: m.adapt(X, Y, ONES[1:]), ValueError,
+        "sample_weight must have the shape (24,)", "shape (23,)"),
+    Bad("adapt: a negative weight", ALL, lambda m: m.adapt(X, Y, -ONES), ValueError,
+        "sample_weight must be 0 or more", "got -1.0"),
+    Bad("class_weight: a word", CLS, lambda m: m.fit(TASKS), ValueError,
+        "The 'class_weight' parameter of", "Got 'fair' instead", {"class_weight": "fair"}),
+    Bad("class_weight: below 0", CLS, lambda m: m.fit(TASKS), ValueError,
+        "The 'class_weight' parameter of", "[0, inf)", {"class_weight": {0: -1}}),
+    Bad("class_weight: a class that there is not", CLS, lambda m: m.fit(TASKS), ValueError,
+        "class_weight={7: 2, 8: 1}", "The classes, [0, 1], are not in class_weight",
+        {"class_weight": {7: 2, 8: 1}}),
+    Bad("class_weight: a dict of own classes", CLS, lambda m: m.fit(TASKS), ValueError,
+        "class_weight must be None or 'balanced' where labels mean something only inside a task",
+        "{0: 1, 1: 2}",
+        {"class_weight": {0: 1, 1: 2}, "label_space": "per_task"}),
     Bad("fit: one in a tuple", REG, lambda m: m.fit([(X,)]), ValueError, TUPLES, "got tuples of length [1]."),
     Bad("fit: pairs and given episodes", WARM, lambda m: m.fit([*TASKS, *GIVEN]), ValueError,
         TUPLES, "got tuples of length [2, 4]."),
@@ -350,9 +383,12 @@ BAD = [
         "task 1: y has the shape", "(24, 2)"),
     Bad("predict_tasks: supports without labels", ALL, lambda m: m.predict_tasks([X, X], [X, X]), ValueError,
         "supports must be a list of tuples", "got ndarray for task 0."),
-    Bad("predict_tasks: three in a tuple", ALL, lambda m: m.predict_tasks([(X, Y), (X, Y, X)], [X, X]),
+    Bad("predict_tasks: four in a tuple", ALL, lambda m: m.predict_tasks([(X, Y), (X, Y, X, Y)], [X, X]),
         ValueError,
-        "supports must be a list of tuples", "got 3 parts for task 1."),
+        "supports must be a list of tuples", "got 4 parts for task 1."),
+    Bad("predict_tasks: rows for weights", ALL, lambda m: m.predict_tasks([(X, Y), (X, Y, X)], [X, X]),
+        ValueError,
+        "task 1: sample_weight must have the shape (24,)", "shape (24, 3)"),
     Bad("predict_tasks: no list", ONE, lambda m: m.predict_tasks(3, [X]), ValueError,
         "supports must be a list", "Got 3 instead."),
     Bad("predict_tasks: no queries", ONE, lambda m: m.predict_tasks([(X, Y)], None), ValueError,
@@ -576,7 +612,8 @@ BAD = [
         "y must be None", "shape (24,)."),
     Bad("PerTask: no tasks", ("PerTask",), lambda m: m.fit([]), ValueError,
         "X is an empty list of tasks", "1"),
-    Bad("PerTask: three in a tuple", ("PerTask",), lambda m: m.fit([(X, Y, X)]), ValueError, TUPLES, "[3]"),
+    Bad("PerTask: five in a tuple", ("PerTask",), lambda m: m.fit([(X, Y, X, Y, Y)]), ValueError,
+        TUPLES, "[5]"),
     Bad("PerTask: widths", ("PerTask",), lambda m: m.fit(replaced((WIDE, SQUARE))), ValueError,
         "task 3 has 5 features", "the tasks before it 3."),
     Bad("PerTask: width", ("PerTask",), lambda m: m.transform(replaced((WIDE, SQUARE))), ValueError,
@@ -589,10 +626,10 @@ BAD = [
     Bad("TaskList: index", ("TaskList",), lambda m: m["a"], IndexError, "integers", "slices"),
     Bad("TaskList: loads no tuple", ALL, lambda m: m.fit(TaskList(no_tuple, ["u"])), TypeError,
         "load must return a tuple (X, y)", "for 'u' it returned list."),
-    Bad("TaskList: loads three", ALL, lambda m: m.fit(TaskList(three, ["u"])), ValueError, TUPLES, "[3]"),
+    Bad("TaskList: loads five", ALL, lambda m: m.fit(TaskList(five, ["u"])), ValueError, TUPLES, "[5]"),
     Bad("TaskList: loads NaN", ALL, lambda m: m.fit(TaskList(with_nan, ["u"])), ValueError,
         "task 'u': ", "X contains NaN", {"module": nn.Linear(3, 4)}),
-    Bad("TaskList: no ids", ALL, lambda m: m.fit(TaskList(three, [])), ValueError,
+    Bad("TaskList: no ids", ALL, lambda m: m.fit(TaskList(five, [])), ValueError,
         "X is an empty list of tasks", "1"),
     # ---- few_shot_scorer
     Bad("scorer: metric", ("scorer",), lambda s: few_shot_scorer("acc"), ValueError, "metric=", "'acc'"),
@@ -613,8 +650,8 @@ BAD = [
         "groups must be", "(24,)"),
     Bad("scorer: no tasks", ALL, lambda m: few_shot_scorer()(m, []), ValueError,
         "X is an empty list of tasks", "1"),
-    Bad("scorer: three in a tuple", ALL, lambda m: few_shot_scorer()(m, [(X, Y, Y)]), ValueError,
-        TUPLES, "[3]"),
+    Bad("scorer: five in a tuple", ALL, lambda m: few_shot_scorer()(m, [(X, Y, X, Y, Y)]), ValueError,
+        TUPLES, "[5]"),
     Bad("scorer: no y", ALL, lambda m: few_shot_scorer()(m, X, None, groups=Y), ValueError, "y", "is None"),
     Bad("scorer: length of groups", ALL, lambda m: few_shot_scorer()(m, X, Y, groups=[0, 1]), ValueError,
         "groups", "(2,)"),
@@ -682,7 +719,10 @@ BAD = [
     Bad("evaluate: widths, frozen", ("fitted LogisticRegression",),
         lambda m: evaluate(FrozenEstimator(m), replaced((WIDE, SQUARE)), n_shot=1), ValueError,
         "task 3: ", "X has 5 features, but {cls} is expecting 3 features"),
-    Bad("evaluate: three in a tuple", CLS, lambda m: evaluate(m, [(X, Y, Y)]), ValueError, TUPLES, "[3]"),
+    Bad("evaluate: five in a tuple", CLS, lambda m: evaluate(m, [(X, Y, X, Y, Y)]), ValueError,
+        TUPLES, "[5]"),
+    Bad("evaluate: few weights", CLS, lambda m: evaluate(m, [(X, Y, ONES[1:])] * 2), ValueError,
+        "task 0: sample_weight must have the shape (24,)", "shape (23,)"),
     Bad("evaluate: NaN", CLS, lambda m: evaluate(m, replaced((with_value(np.nan), Y))), ValueError,
         "task 3: ", "NaN", {"module": nn.Linear(3, 4)}),
     *(Bad(f"evaluate: one class, {i}", (name,),

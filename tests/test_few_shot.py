@@ -463,7 +463,8 @@ def test_an_ensemble_answers_with_the_labels_that_it_was_given(ensemble, prior):
     for part, rows in zip(parts, samples, strict=True):
         assert part.classes_.tolist() == [0, 1, 2]
         letters = FewShotClassifier(prior).fit(X_S[rows], Y_S[rows])
-        np.testing.assert_array_equal(part.predict_proba(X_Q), letters.predict_proba(X_Q))
+        # Bagging passes on how often a row is drawn as its weight, where it can.
+        np.testing.assert_allclose(part.predict_proba(X_Q), letters.predict_proba(X_Q), rtol=1e-5)
 
 
 def test_a_class_that_the_prior_does_not_know(prior):

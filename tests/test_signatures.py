@@ -66,7 +66,7 @@ def test_the_docstring_names_the_options_that_the_rules_allow(cls):
 
 def test_what_differs_between_the_estimators_is_told_of_each():
     classifier, regressor = (entries(cls, "Parameters") for cls in (TMAMLClassifier, TMAMLRegressor))
-    assert set(classifier) - set(regressor) == {"label_space", "n_way", "sampling"}
+    assert set(classifier) - set(regressor) == {"label_space", "n_way", "sampling", "class_weight"}
     assert set(entries(TAMLClassifier, "Parameters")) - set(classifier) == {"meta_model", "meta_model_lr"}
     differ = {name for name in regressor if classifier[name] != regressor[name]}
     assert differ == {"head", "n_shot", "n_query", "task_regularizer"}

@@ -58,7 +58,7 @@ class PrototypeHead(nn.Module):
 
     def forward(self, features, y, weight, n_way):
         member = _membership(features, y, weight, n_way)
-        means = member.T @ features / member.sum(0).clamp_min(1)[:, None]
+        means = member.T @ features / member.sum(0).clamp_min(TINY)[:, None]
         scale = self.log_scale.exp()
         return {"weight": 2 * scale * means, "bias": -scale * means.square().sum(1)}
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from skmeta.estimators.base import MetaEstimator
 
 
-def adapt(model, X, y):
+def adapt(model, X, y, sample_weight=None):
     """An adapted copy of a meta-trained model, which stays as it is.
 
     The copy shares the meta-parameters until either is fitted again: a thousand copies cost a thousand
@@ -23,6 +23,8 @@ def adapt(model, X, y):
         A pipeline transforms the support rows first. A search adapts its ``best_estimator_``.
     X : {array, sparse matrix, DataFrame} of shape (n_support, ...)
     y : array of shape (n_support,)
+    sample_weight : array of shape (n_support,), default=None
+        What each row counts, as in ``fit``.
 
     Returns
     -------
@@ -55,15 +57,15 @@ def adapt(model, X, y):
         )
     adapted = copy.copy(model)
     if isinstance(model, MetaEstimator):
-        return adapted.adapt(X, y)
+        return adapted.adapt(X, y, sample_weight)
     if isinstance(model, Pipeline):
         name, last = model.steps[-1]
-        adapted.steps = [*model.steps[:-1], (name, adapt(last, transformed(model, X), y))]
+        adapted.steps = [*model.steps[:-1], (name, adapt(last, transformed(model, X), y, sample_weight))]
         return adapted
     if isinstance(model, FrozenEstimator):
-        adapted.estimator = adapt(model.estimator, X, y)
+        adapted.estimator = adapt(model.estimator, X, y, sample_weight)
         return adapted
-    adapted.best_estimator_ = adapt(_best_of(model), X, y)
+    adapted.best_estimator_ = adapt(_best_of(model), X, y, sample_weight)
     return adapted
 
 

@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone, 
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skmeta.estimators.adapted import last_of, transformed
 from skmeta.estimators.base import MetaEstimator
@@ -90,7 +90,7 @@ def _has_own_classes(model):
 
 
 def _answers_of(model, episodes):
-    supports = [(episode.X_support, episode.y_support) for episode in episodes]
+    supports = [episode.support for episode in episodes]
     names = [episode.name for episode in episodes]
     outputs = model.outputs_of_tasks(names, supports, [episode.X_query for episode in episodes])
     if not is_classifier(model):
@@ -108,7 +108,9 @@ def _transformed(pipeline, episode):
 
 def _fitted(model, episode):
     try:
-        fitted = clone(model).fit(episode.X_support, episode.y_support)
+        weighted = episode.support_weight is not None and has_fit_parameter(model, "sample_weight")
+        weight = {"sample_weight": episode.support_weight} if weighted else {}
+        fitted = clone(model).fit(episode.X_support, episode.y_support, **weight)
         if np.size(getattr(fitted, "classes_", 0)) == 0:  # of a DummyClassifier, which fails when it is asked
             raise ValueError(f"{type(model).__name__} knows no class.")
     except NotFittedError:

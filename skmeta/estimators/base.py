@@ -39,6 +39,7 @@ from skmeta.estimators.training import (
 )
 from skmeta.tasks.rows import check_rows, describe, is_task_list, read_tasks
 from skmeta.tasks.scored import draw_scored
+from skmeta.tasks.weights import check_weight, without_weightless
 
 # Parameters that a warm start obeys or need not.
 MAY_CHANGE = "max_iter", "adapt_steps", "warm_start", "verbose", "random_state"
@@ -91,19 +92,23 @@ class MetaEstimator(HasParameters):
     __metadata_request__score: ClassVar = {"groups": True}
     _least_to_score = 1
 
-    def fit(self, X, y=None, *, groups=None):
+    def fit(self, X, y=None, *, groups=None, sample_weight=None):
         """Meta-train on tasks.
 
         Parameters
         ----------
         X : list of tuples, or {array, sparse matrix, DataFrame} of shape (n_rows, ...)
-            Tasks, each ``(X_i, y_i)``, from which episodes are drawn, or ``(X_support, y_support,
-            X_query, y_query)``, used as it is; or rows, with ``y``.
+            Tasks, each ``(X_i, y_i)`` or ``(X_i, y_i, sample_weight_i)``, from which episodes are drawn, or
+            ``(X_support, y_support, X_query, y_query)``, used as it is; or rows, with ``y``.
         y : array of shape (n_rows,), default=None
             Labels of flat rows; None for a list of tasks.
         groups : array of shape (n_rows,), default=None
             Task of each flat row. Without it, episodes are drawn from all rows, and the estimator is
             adapted to ``(X, y)`` at the end.
+        sample_weight : array of shape (n_rows,), default=None
+            What each flat row counts, 0 or more: a row of weight two is two rows, one of weight zero is none.
+            Rows are drawn whatever their weight; losses, the start and the scale of features and targets are
+            weighted.
 
         Returns
         -------
@@ -122,7 +127,7 @@ class MetaEstimator(HasParameters):
         resume = probe.warm_start and hasattr(self, "net_")
         if resume:
             probe._check_resumable()
-        tasks = read_tasks(probe, X, y, groups, reset=not resume)
+        tasks = read_tasks(probe, X, y, groups, sample_weight, reset=not resume)
         plan = probe._make_plan(tasks)
         chosen = chosen_values(probe, plan, tasks)
         first = len(self.loss_curve_) if resume else 0
@@ -148,7 +153,7 @@ class MetaEstimator(HasParameters):
             network = probe._network()._replace(net=copy_net(probe.net_, probe.callbacks))
             if plan.head == "posterior":
                 network.net.module_.head.calibration.fill_(1.0)  # it was that of the state that is left
-            rows = network.rows(tasks.X, probe.augment)
+            rows = network.rows(tasks.X, probe.augment, plan.weight)
         else:
             network, rows = started(probe, tasks, plan, training_rows, seed, device)
         steps = range(first, first + probe.max_iter)
@@ -168,7 +173,7 @@ class MetaEstimator(HasParameters):
         self._keep(probe, network, plan, seed, tasks, choice)
         return self
 
-    def adapt(self, X, y):
+    def adapt(self, X, y, sample_weight=None):
         """Adapt to one task by its support set, always from the meta-trained state.
 
         Parameters
@@ -176,6 +181,8 @@ class MetaEstimator(HasParameters):
         X : {array, sparse matrix, DataFrame} of shape (n_support, ...)
             Without a row, the answers are what all tasks have in common; not for a per-task label space.
         y : array of shape (n_support,)
+        sample_weight : array of shape (n_support,), default=None
+            What each row counts, as in ``fit``.
 
         Returns
         -------
@@ -188,7 +195,7 @@ class MetaEstimator(HasParameters):
         """
         self._check_meta_trained()
         check_params(self)
-        self._remember(self._adapt(*check_rows(self, X, y, empty=True)))
+        self._remember(self._adapt(*self._checked_support(X, y, sample_weight)))
         return self
 
     def predict_tasks(self, supports, X_queries):
@@ -196,7 +203,7 @@ class MetaEstimator(HasParameters):
 
         Parameters
         ----------
-        supports : list of tuples (X_support, y_support)
+        supports : list of tuples (X_support, y_support) or (X_support, y_support, sample_weight)
         X_queries : list of {array, sparse matrix, DataFrame} of shape (n_query, ...)
 
         Returns
@@ -207,10 +214,11 @@ class MetaEstimator(HasParameters):
             if not hasattr(value, "__len__"):
                 raise ValueError(f"{name} must be a list with an entry for each task. Got {value!r} instead.")
         for i, support in enumerate(supports):
-            if not isinstance(support, tuple) or len(support) != 2:
+            if not isinstance(support, tuple) or len(support) not in (2, 3):
                 got = f"{len(support)} parts" if isinstance(support, tuple) else type(support).__name__
                 raise ValueError(
-                    f"supports must be a list of tuples (X_support, y_support); got {got} for task {i}."
+                    "supports must be a list of tuples (X_support, y_support), or with what rows count as a "
+                    f"third part; got {got} for task {i}."
                 )
         if len(supports) != len(X_queries):
             raise ValueError(
@@ -375,13 +383,18 @@ class MetaEstimator(HasParameters):
             self.validation_scores_, self.calibration_, self.gain_ = choice[1:]
         self.n_skipped_ = dict(net.callbacks_)["skip_non_finite"].n_skipped_
         if tasks.flat:
-            self._adapt(tasks.X, tasks.y)
+            self._adapt(tasks.X, tasks.y, tasks.weight)
 
     def _network(self):
         return Network(self.net_, self._preparation, self._labels)
 
-    def _adapt(self, X, y):
-        question = self._ask(X, y)
+    def _checked_support(self, X, y, sample_weight=None, where=""):
+        """Rows of a support set, its labels and what rows count, without rows of weight zero."""
+        X, y = check_rows(self, X, y, where=where, empty=True)
+        return without_weightless(check_weight(sample_weight, len(y), where), X, y)
+
+    def _adapt(self, X, y, weight):
+        question = self._ask(X, y, weight)
         self.adapted_params_ = adapted_params(self._network(), question, self._n_adapt_steps())
         self._set_task(question.decoder)
         return question
@@ -389,8 +402,9 @@ class MetaEstimator(HasParameters):
     def _remember(self, question):
         """A chance to keep what ``adapt`` adapted to."""
 
-    def _ask(self, X, y, X_query=None, where=""):
-        return Question(X, *self._encode_support(y, where), X_query, where)
+    def _ask(self, X, y, weight, X_query=None, where=""):
+        targets, weight, decoder = self._encode_support(y, weight, where)
+        return Question(X, targets, decoder, X_query, weight, where)
 
     def _n_adapt_steps(self):
         if self.adapt_steps is not None:
@@ -414,10 +428,10 @@ class MetaEstimator(HasParameters):
         self._check_meta_trained()
         check_params(self)
         questions = []
-        for name, (X, y), X_query in zip(names, supports, X_queries, strict=True):
+        for name, support, X_query in zip(names, supports, X_queries, strict=True):
             where = f"{name}: "
-            X, y = check_rows(self, X, y, where=where, empty=True)
-            questions.append(self._ask(X, y, check_rows(self, X_query, where=where, empty=True), where))
+            support = self._checked_support(*support, where=where)
+            questions.append(self._ask(*support, check_rows(self, X_query, where=where, empty=True), where))
         answers = outputs_of_tasks(self._network(), questions, self._n_adapt_steps())
         return [(outputs, question.decoder) for question, outputs in answers]
 
@@ -429,10 +443,10 @@ class MetaEstimator(HasParameters):
                     f"{episode.name} has {len(episode.y_query)} rows left to score beside its support set; "
                     f"{self._least_to_score} or more are needed."
                 )
-        names, supports = [e.name for e in episodes], [(e.X_support, e.y_support) for e in episodes]
+        names, supports = [e.name for e in episodes], [e.support for e in episodes]
         answers = self.outputs_of_tasks(names, supports, [e.X_query for e in episodes])
         pairs = zip(episodes, answers, strict=True)
-        return [self._metric(episode.y_query, self.decide(*answer)) for episode, answer in pairs]
+        return [self._metric(e.y_query, self.decide(*answer), e.query_weight) for e, answer in pairs]
 
     def _check_combination(self):
         if self.task_regularizer in INEQUALITIES and self.meta_batch_size < 2:

@@ -7,7 +7,7 @@ import torch
 from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils import column_or_1d
+from sklearn.utils import column_or_1d, compute_class_weight
 
 from skmeta.core import losses
 from skmeta.core.heads import HEADS, LinearHead
@@ -16,7 +16,9 @@ from skmeta.core.posterior import LeastSquaresHead, LogisticHead
 from skmeta.estimators.auto import chosen_head, chosen_shots
 from skmeta.estimators.base import MetaEstimator
 from skmeta.tasks.batch import OwnClasses, SharedClasses
+from skmeta.tasks.label_space import may_be_numbers, mean_the_same, occur_again
 from skmeta.tasks.split import check_query_classes, usable_rows
+from skmeta.tasks.weights import balanced_in_tasks, times
 
 
 @dataclass
@@ -27,6 +29,7 @@ class ClassPlan:
     ``classes``, those of a shared label space, the head has a row for each of them; without, an episode
     numbers its own, and the head takes any number. ``n_way`` is None if labels are shared, whatever the head.
     ``shots`` has the ``n_shot`` of each kind of draw, ``"natural"`` and ``"stratified"``, that is made.
+    ``weight`` is what each row counts, for its class too; None is one.
     """
 
     codes: np.ndarray
@@ -37,6 +40,8 @@ class ClassPlan:
     n_way: int | None
     shots: dict
     one_task: bool
+    weight: np.ndarray | None
+    class_weights: np.ndarray | None
 
     loss, measure = staticmethod(losses.cross_entropy), staticmethod(losses.accuracy)
     largest_inner_gradient = None
@@ -98,7 +103,8 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
     label_space : {"auto", "shared", "per_task"}
         Whether a label means the same in every task. ``"auto"``: shared if some task holds every class
         that occurs, or if most classes occur in several tasks; of a single task, if there are at most
-        ``n_way`` classes.
+        ``n_way`` classes. Where each of ten tasks or more numbers three classes or more from 0 or from 1 on,
+        and there is no ``module``: if rows of a label are alike between tasks, by a permutation test.
     n_way : int
         Classes in an episode of a per-task label space; with a shared one, all that the task holds.
     sampling : {"auto", "natural", "stratified"}
@@ -112,6 +118,10 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         (1, 30) in natural draws, (1, 5) in stratified ones.
     n_query : int
         Query rows in an episode, counted likewise.
+    class_weight : dict of label to float, "balanced" or None
+        What rows of each class count, times their ``sample_weight``, in ``fit`` and ``adapt``, as if classes
+        were that frequent. ``"balanced"``: together, those of each class count alike over all rows of
+        ``fit``, or with labels of a task's own, of which a dict says nothing, in each task and support set.
     task_regularizer : None or {"entropy", "theil", "gini", "atkinson", "generalized_entropy", "log_variance"}
         The term R, of the model before adaptation: undecided outputs, or an inequality of the task
         losses, which wants them even.
@@ -129,11 +139,12 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
 
     score = MetaEstimator.score  # of tasks too; ClassifierMixin's knows rows only
 
-    def __init__(self, *args, label_space="auto", n_way=5, sampling="auto", **kwargs):
+    def __init__(self, *args, label_space="auto", n_way=5, sampling="auto", class_weight=None, **kwargs):
         super().__init__(*args, **kwargs)
         self.label_space = label_space
         self.n_way = n_way
         self.sampling = sampling
+        self.class_weight = class_weight
 
     def predict(self, X):
         """Classes of the adapted task's rows.
@@ -189,7 +200,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
 
     def _make_plan(self, tasks):
         classes, codes = np.unique(tasks.y, return_inverse=True)
-        shared = self._are_shared(tasks, codes, len(classes))
+        shared = self._are_shared(tasks, codes, classes)
         head = chosen_head(self, own_classes=not shared)
         draws = self._draws(shared and head == "posterior", len(classes))
         shots = chosen_shots(self.n_shot, head, draws, own_classes=not shared)
@@ -212,6 +223,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
                 f"the last layer is made of the classes of a support set, by head={head!r}. Got "
                 f"{self.n_shot!r} instead. Pass more, or sampling='stratified'."
             )
+        of_rows, class_weights = self._weights_of_classes(tasks, codes, classes, own_classes)
         natural = "natural" in shots
         n_shot = shots["natural" if natural else "stratified"]
         rows = usable_rows(tasks, codes, natural=natural, own_classes=own_classes, n_shot=n_shot)
@@ -226,7 +238,27 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             n_way=None if shared else self.n_way,
             shots=shots,
             one_task=shared and tasks.n_tasks == 1,
+            weight=times(tasks.weight, of_rows),
+            class_weights=class_weights,
         )
+
+    def _weights_of_classes(self, tasks, codes, classes, own_classes):
+        """What rows count for their class, and that of each of the shared classes; None is one."""
+        if self.class_weight is None:
+            return None, None
+        if own_classes:
+            if self.class_weight != "balanced":
+                raise ValueError(
+                    "class_weight must be None or 'balanced' where labels mean something only inside a task. "
+                    f"Got {self.class_weight!r} instead. Pass {self._way_to_shared_classes()} if they mean "
+                    "the same in every task."
+                )
+            return balanced_in_tasks(codes, tasks.task), None
+        try:
+            weights = compute_class_weight(self.class_weight, classes=classes, y=tasks.y)
+        except ValueError as error:
+            raise ValueError(f"class_weight={self.class_weight!r}: {error}") from error
+        return weights[codes], weights
 
     def _draws(self, solves_shared, n_classes):
         """Kinds of draws that episodes are made by."""
@@ -246,6 +278,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
 
     def _keep_plan(self, plan, tasks):
         self._labels, self._classes, self._is_shared = plan.labels, plan.classes, plan.shared
+        self._class_weights = plan.class_weights
 
     def _check_head(self, head, shared):
         if head == "linear" and not shared:
@@ -264,21 +297,22 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
                 f"and task_regularizer={self.task_regularizer!r} has no effect. Use head='prototype'."
             )
 
-    def _are_shared(self, tasks, codes, n_classes):
+    def _are_shared(self, tasks, codes, classes):
         """Whether a label means the same in every task, by the rule of ``label_space``."""
         if self.label_space != "auto":
             return self.label_space == "shared"
         if tasks.n_tasks == 1:
-            return n_classes <= self.n_way
-        held = np.unique(np.stack([tasks.task, codes]), axis=1)
-        one_has_all = np.bincount(held[0]).max() == n_classes
-        most_occur_again = (np.bincount(held[1]) > 1).mean() > 0.5
-        return bool(one_has_all or most_occur_again)
+            return len(classes) <= self.n_way
+        if self.module is None and may_be_numbers(tasks, codes, classes):
+            return mean_the_same(tasks, codes)
+        return occur_again(tasks, codes, len(classes))
 
-    def _encode_support(self, y, where=""):
-        """Number of each support row's class, and the classes of the task."""
+    def _encode_support(self, y, weight, where=""):
+        """Number of each support row's class, what the row counts, and the classes of the task."""
         if self._classes is not None:
-            return torch.as_tensor(self._known_codes(y, where)), self._classes
+            codes = self._known_codes(y, where)
+            of_classes = None if self._class_weights is None else self._class_weights[codes]
+            return torch.as_tensor(codes), times(weight, of_classes), self._classes
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             has = f"only the class {classes[0].item()!r}" if len(classes) else "no rows"
@@ -287,7 +321,8 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
                 f"of its support set. Fit with {self._way_to_shared_classes()} if labels mean the same "
                 "in every task."
             )
-        return torch.as_tensor(codes), classes
+        of_classes = None if self.class_weight is None else balanced_in_tasks(codes, np.zeros_like(codes))
+        return torch.as_tensor(codes), times(weight, of_classes), classes
 
     def _way_to_shared_classes(self):
         suits = self.head in ("auto", "linear", "posterior")
@@ -324,5 +359,5 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             )
         return accuracy_score(y, predicted, sample_weight=sample_weight)
 
-    def _metric(self, y, predicted):
-        return accuracy_score(y, predicted)
+    def _metric(self, y, predicted, weight):
+        return accuracy_score(y, predicted, sample_weight=weight)

@@ -21,13 +21,15 @@ class FewShotEstimator(BaseEstimator):
     def __init__(self, prior=None):
         self.prior = prior
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Adapt a copy of the prior to a support set.
 
         Parameters
         ----------
         X : {array, sparse matrix, DataFrame} of shape (n_support, ...)
         y : array of shape (n_support,)
+        sample_weight : array of shape (n_support,), default=None
+            What each row counts, as in the ``fit`` of the prior.
 
         Returns
         -------
@@ -44,7 +46,7 @@ class FewShotEstimator(BaseEstimator):
         """
         self._check_prior()
         known_y = self._as_the_prior_knows(y)
-        model = adapt(self.prior, X, known_y)
+        model = adapt(self.prior, X, known_y, sample_weight)
         self._keep_task(model, y, known_y)
         self.model_ = model
         for name in ("n_features_in_", "feature_names_in_"):

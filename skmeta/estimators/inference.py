@@ -35,21 +35,22 @@ class Network(NamedTuple):
     def dtype(self):
         return self.net.module_.log_inner_lr.dtype
 
-    def rows(self, X, augment=None):
-        return Rows(X, self.device, self.preparation, augment)
+    def rows(self, X, augment=None, weight=None):
+        return Rows(X, self.device, self.preparation, augment, weight)
 
 
 class Question(NamedTuple):
     """A task to answer for: its support set, what its labels say, and its query rows.
 
-    ``targets`` are class numbers or values; ``decoder`` turns outputs into answers; errors begin with
-    ``where``.
+    ``targets`` are class numbers or values; ``decoder`` turns outputs into answers; ``weight`` is what
+    support rows count, None one each; errors begin with ``where``.
     """
 
     X: object
     targets: torch.Tensor
     decoder: object
     X_query: object = None
+    weight: object = None
     where: str = ""
 
 
@@ -75,13 +76,14 @@ def _support(network, question, n_steps):
     """Rows, targets, weights and mask of a support set, and how to adapt to it: steps, parts of the rows."""
     n = len(question.targets)
     rows, none = torch.arange(n)[None], torch.zeros(1, 0)
-    episode = Episodes(rows, torch.ones(1, n), none.long(), none)
+    weight = torch.ones(n) if question.weight is None else torch.as_tensor(question.weight)
+    episode = Episodes(rows, weight[None], none.long(), none)
     read = network.labels.read(episode, question.targets, asked=False)
     targets = read["support_y"][0]
     if targets.is_floating_point():
         targets = targets.to(network.dtype)
     mask = read["class_mask"][0].to(network.device) if "class_mask" in read else None
-    rows, weight = network.rows(question.X), torch.ones(n, dtype=network.dtype, device=network.device)
+    rows, weight = network.rows(question.X), weight.to(network.device, network.dtype)
     how = {"n_steps": n_steps if n else 0, "parts": limits.parts(n, rows.shape)}
     return (rows, targets.to(network.device), weight, mask), how
 
@@ -139,9 +141,13 @@ def _outputs_of_chunk(network, questions, n_steps):
     support_ends = np.cumsum([0, *(X.shape[0] for X in supports)])
     query_ends = support_ends[-1] + np.cumsum([0, *(X.shape[0] for X in queries)])
     bounds = [(ends[:-1], ends[1:]) for ends in (support_ends, query_ends)]
+    weight = None
+    if any(q.weight is not None for q in questions):
+        of_tasks = (np.ones(len(q.targets)) if q.weight is None else q.weight for q in questions)
+        weight = np.concatenate([*of_tasks, np.ones(query_ends[-1] - support_ends[-1])])
     batch = make_batch(
         GivenEpisodes(*bounds).draw(np.arange(len(questions))),
-        network.rows(concatenate_rows(supports + queries)),
+        network.rows(concatenate_rows(supports + queries), weight=weight),
         network.labels,
         torch.cat([question.targets for question in questions]),
         dtype=network.dtype,

@@ -50,6 +50,10 @@ def _is_callbacks(value):
     return all(len(pair) == 2 and hasattr(pair[1], "on_train_begin") for pair in named)
 
 
+def _is_class_weight(value):
+    return isinstance(value, dict) and all(map(Number(Real, 0).allows, value.values()))
+
+
 AUTO = Options(("auto",))
 BOOLEAN = Kind(lambda v: isinstance(v, bool | np.bool_), "a bool")
 
@@ -69,6 +73,11 @@ CONSTRAINTS = {
     "sampling": [SAMPLING],
     "n_shot": [SIZE, Kind(_is_range, "a pair (least, most) of ints, 0 <= least <= most"), AUTO],
     "n_query": [COUNT],
+    "class_weight": [
+        NONE,
+        Options(("balanced",)),
+        Kind(_is_class_weight, "a dict of label to a float in [0, inf)"),
+    ],
     "inner_lr": [POSITIVE],
     "inner_steps": [COUNT, AUTO],
     "adapt_steps": [SIZE, NONE],

@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.parameter_rules import NONE, Kind, check_value
-from skmeta.tasks.rows import check_lengths, check_list, check_width, is_task_list, task_names
+from skmeta.tasks.rows import check_lengths, check_list, check_width, is_task_list, pairs_of, task_names
 from skmeta.tasks.task_list import TaskList
 
 TRANSFORMER = [NONE, Kind(lambda v: hasattr(v, "transform") and not isinstance(v, type), "a transformer")]
@@ -60,7 +60,8 @@ class PerTask(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         Parameters
         ----------
         X : list of tuples, or rows
-            Tasks as in ``TMAMLClassifier.fit``, or rows as the transformer takes them.
+            Tasks as in ``TMAMLClassifier.fit``, or rows as the transformer takes them. What rows of tasks
+            count is passed on, and not looked at.
         y : array of shape (n_rows,), default=None
             Labels of rows; None for a list of tasks, whose own are passed on.
 
@@ -81,7 +82,7 @@ class PerTask(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
         if not is_task_list(X):
             self.transformer_ = transformer.fit(X, y)
             return self
-        check_list(X, y)
+        check_list(X, y=y)
         if hasattr(transformer, "partial_fit"):
             for part_X, part_y in _parts(X):
                 transformer.partial_fit(part_X, part_y)
@@ -163,7 +164,7 @@ def _parts(tasks):
     for task, name in zip(tasks, task_names(tasks), strict=True):
         sizes.add(len(task))
         check_lengths(sizes)
-        for part_X, part_y in zip(task[::2], task[1::2], strict=True):
+        for part_X, part_y in pairs_of(task):
             if width is not None:
                 check_width(part_X, width, name)
             width = getattr(part_X, "shape", (None,))[1:] or None
@@ -172,7 +173,8 @@ def _parts(tasks):
 
 def _transform_task(transformer, task, name):
     try:
-        return tuple(transformer.transform(part) if i % 2 == 0 else part for i, part in enumerate(task))
+        changed = {2 * i: transformer.transform(part_X) for i, (part_X, _) in enumerate(pairs_of(task))}
+        return tuple(changed.get(i, part) for i, part in enumerate(task))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 

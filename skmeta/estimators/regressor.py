@@ -24,7 +24,7 @@ from skmeta.tasks.targets import CommonScale, TargetScaler, are_alike, moments
 class TargetPlan:
     """How a fit reads the targets, shape (n_rows, n_outputs), of tasks numbered by ``task``.
 
-    ``rows`` are those of tasks that can give an episode.
+    ``rows`` are those of tasks that can give an episode. ``weight`` is what each row counts; None is one.
     """
 
     targets: torch.Tensor
@@ -33,6 +33,7 @@ class TargetPlan:
     one_task: bool
     head: str
     shots: dict
+    weight: np.ndarray | None
     scaler: TargetScaler | CommonScale | None = None
     spread: torch.Tensor | None = None
 
@@ -60,8 +61,10 @@ class TargetPlan:
         is_training = np.isin(np.arange(len(self.task)), rows)
         # The rows of a single task may be on both sides.
         key, part, counts = np.unique(2 * self.task + is_training, return_inverse=True, return_counts=True)
-        in_parts = self.targets[torch.as_tensor(np.argsort(part, kind="stable"))].split(counts.tolist())
-        each = [moments(y, torch.ones(len(y))) for y in in_parts]
+        order = torch.as_tensor(np.argsort(part, kind="stable"))
+        weight = torch.ones(len(order)) if self.weight is None else torch.as_tensor(self.weight)
+        in_parts = (values[order].split(counts.tolist()) for values in (self.targets, weight))
+        each = [moments(*part) for part in zip(*in_parts, strict=True)]
         all_moments = [torch.stack(values) for values in zip(*each, strict=True)]
         if self.scaler is None:
             trained = torch.as_tensor(key % 2 == 1)
@@ -181,7 +184,9 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         self._check_head_can_learn(head)
         shots = chosen_shots(self.n_shot, head, ("natural",))
         rows = usable_rows(tasks, None, natural=True, own_classes=False, n_shot=shots["natural"])
-        return TargetPlan(_as_columns(tasks.y), tasks.task, rows, tasks.n_tasks == 1, head, shots)
+        return TargetPlan(
+            _as_columns(tasks.y), tasks.task, rows, tasks.n_tasks == 1, head, shots, tasks.weight
+        )
 
     def _check_combination(self):
         super()._check_combination()
@@ -202,14 +207,15 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
     def _keep_plan(self, plan, tasks):
         self._labels, self._y_shape = Values(plan.scaler), tasks.y.shape[1:]
 
-    def _encode_support(self, y, where=""):
-        """A task's targets, and the level and scale that lead from outputs back to them."""
+    def _encode_support(self, y, weight, where=""):
+        """A task's targets, what its rows count, and the level and scale that lead back from outputs."""
         if y.shape[1:] != self._y_shape:
             expected = ("n_rows", *self._y_shape)
             raise ValueError(f"{where}y has the shape {y.shape}, but fit had y of the shape {expected}.")
         targets = _as_columns(y)
-        level, scale = self._labels.scaler(targets, torch.ones(len(y)))
-        return targets, (level.numpy(), scale.numpy())
+        counts = torch.ones(len(y)) if weight is None else torch.as_tensor(weight)
+        level, scale = self._labels.scaler(targets, counts)
+        return targets, weight, (level.numpy(), scale.numpy())
 
     def _set_task(self, level_and_scale):
         self._level_and_scale = level_and_scale
@@ -217,8 +223,8 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
     def _score_rows(self, X, y, sample_weight):
         return r2_score(y, self.predict(X), sample_weight=sample_weight)
 
-    def _metric(self, y, predicted):
-        return r2_score(y, predicted)
+    def _metric(self, y, predicted, weight):
+        return r2_score(y, predicted, sample_weight=weight)
 
 
 def _as_columns(y):

@@ -30,6 +30,7 @@ VALIDATION_QUERIES = 15
 # Tasks and rows of each that the start of a posterior head is fitted to, at most; else the draws of a task's
 # episodes and how many of them all, at least. A start without means has three numbers.
 TASKS_TO_START_FROM, ROWS_TO_START_FROM, ROWS_OF_ONE_TASK = 300, 100, 2000
+ROWS_LEFT_OUT = 500  # of one task, each by the others, again and again
 DRAWS_TO_START_FROM, LEAST_TO_START_FROM = 6, 20
 EPISODES_WITHOUT_MEANS = 64
 # A start from whole tasks, or with means, holds each number several times, in double precision.
@@ -176,7 +177,7 @@ def started(estimator, tasks, plan, numbers, seed, device):
     """The ``Network`` before its first outer step and its ``Rows``, by the row ``numbers`` to train on."""
     with engine.own_random_state(seed, device):
         network = make_network(estimator, tasks, numbers, plan, device)
-    rows = network.rows(tasks.X, estimator.augment)
+    rows = network.rows(tasks.X, estimator.augment, plan.weight)
     if plan.head != "posterior":
         return network, rows
     return start_in_best_view(estimator, network, rows, tasks, plan, numbers)
@@ -190,7 +191,7 @@ def start_in_best_view(estimator, network, rows, tasks, plan, numbers):
     views = [(network, rows)]
     if plan.classes_are_own and network.preparation.scale is not None and tasks.X.shape[1] > 1:
         other = network._replace(preparation=replace(network.preparation, unit_length=True))
-        views.append((other, other.rows(tasks.X, estimator.augment)))
+        views.append((other, other.rows(tasks.X, estimator.augment, plan.weight)))
     head, best = network.net.module_.head, None
     for view in views:
         loss = start(estimator, *view, tasks, plan, numbers)
@@ -212,7 +213,10 @@ def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
     n_numbers = rows.shape.numel()
     sampler = _sampler(tasks, plan, numbers, plan.shots, estimator.n_query)
     if engine.starts_from_whole_tasks(learner, sampler.n_tasks):
-        n_rows = ROWS_TO_START_FROM if sampler.n_tasks > 1 else _that_fit(ROWS_OF_ONE_TASK, n_numbers)
+        n_rows = ROWS_TO_START_FROM
+        if sampler.n_tasks == 1:
+            values = plan.targets.is_floating_point()
+            n_rows = _that_fit(ROWS_OF_ONE_TASK if values else ROWS_LEFT_OUT, n_numbers)
         n_numbers *= COPIES_TO_START_FROM * n_rows
         n_tasks = _that_fit(min(sampler.n_tasks, TASKS_TO_START_FROM), n_numbers)
         _, first = np.unique(tasks.task[numbers], return_index=True)

@@ -45,7 +45,7 @@ class Metric:
             except ValueError as error:
                 raise ValueError(f"metric={metric!r}: {error}") from error
         elif _is_of_predictions(metric):
-            self.scorer = lambda answers, X, y: metric(y, answers.predict(X))
+            self.scorer = lambda answers, X, y, **weight: metric(y, answers.predict(X), **weight)
 
     def __str__(self):
         return getattr(self.metric, "__name__", str(self.metric))
@@ -53,7 +53,7 @@ class Metric:
     def score(self, answers, episode):
         """Score of an ``Episode``, a float, by an estimator that answers for it; an error names its task."""
         try:
-            value = float(self._score(answers, episode.X_query, episode.y_query))
+            value = float(self._score(answers, episode))
         except (AttributeError, TypeError, ValueError) as error:
             # Of a name, that a regressor has no probabilities; of a callable, its own.
             if isinstance(error, AttributeError) and callable(self.metric):
@@ -67,14 +67,16 @@ class Metric:
             )
         return value
 
-    def _score(self, answers, X, y):
+    def _score(self, answers, episode):
+        X, y = episode.X_query, episode.y_query
+        weight = {} if episode.query_weight is None else {"sample_weight": episode.query_weight}
         if self.metric in OF_ALL_CLASSES and hasattr(answers, "classes_"):
             with config_context(enable_metadata_routing=True):  # a scorer takes no labels without
-                return self.scorer(answers, X, y, labels=answers.classes_)
+                return self.scorer(answers, X, y, labels=answers.classes_, **weight)
         if self.metric in OF_CLASSES_ASKED_FOR and isinstance(answers, ClassAnswers):
             classes = np.unique(y)
             answers = answers.among(classes, names=classes)
-        return self.scorer(answers, X, y)
+        return self.scorer(answers, X, y, **weight)
 
 
 def _is_of_predictions(metric):

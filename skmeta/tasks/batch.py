@@ -48,10 +48,13 @@ class Rows:
     preparation : Preparation
     augment : callable, default=None
         Changes what ``augmented`` returns, before it is prepared.
+    weight : array of shape (n_rows,), default=None
+        What each row counts; None is one each.
     """
 
-    def __init__(self, X, device, preparation, augment=None):
+    def __init__(self, X, device, preparation, augment=None, weight=None):
         self.device, self.preparation, self.augment = device, preparation, augment
+        self.weight = None if weight is None else torch.as_tensor(weight)
         # Apple's GPUs know no doubles: rows are prepared where there are some.
         self.home = torch.device("cpu") if device.type == "mps" else device
         self.X = X.tocsr() if hasattr(X, "tocsr") else X
@@ -201,6 +204,8 @@ def make_batch(episodes, rows, labels, targets, *, dtype, asked=True, generator=
     generator : torch.Generator, default=None
         By which rows are augmented, if they are to be.
     """
+    if rows.weight is not None:
+        episodes = episodes.weighted(rows.weight)
     read = labels.read(episodes, targets, asked) | {"support_weight": episodes.support_weight}
     read = {n: t.to(dtype) if t.is_floating_point() else t for n, t in read.items()}
     if generator is None:

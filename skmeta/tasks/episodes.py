@@ -14,13 +14,20 @@ import torch
 class Episodes(NamedTuple):
     """Row numbers of an episode of each task: ``(n_tasks, n_support)`` and ``(n_tasks, n_query)``.
 
-    A weight of zero marks what fills up a smaller episode.
+    A weight of zero marks what fills up a smaller episode; that of any other row is one, or what it counts.
     """
 
     support: torch.Tensor
     support_weight: torch.Tensor
     query: torch.Tensor
     query_weight: torch.Tensor
+
+    def weighted(self, weight):
+        """The same episodes, whose rows count as the ``weight`` of all rows says."""
+        support, query = (weight[rows] for rows in (self.support, self.query))
+        return self._replace(
+            support_weight=self.support_weight * support, query_weight=self.query_weight * query
+        )
 
     def rows(self):
         """``(support, query)`` row numbers of each episode: int arrays, without what fills up."""

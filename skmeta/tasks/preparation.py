@@ -99,10 +99,10 @@ def standardizing(tasks, rows, dtype=torch.float32, categories=()):
     a scale of 1. Columns of codes are those in ``categories``.
     """
     of_tasks = list(_looked_at(tasks, rows))
-    parts = [_moments(tasks.X[of_task]) for of_task in of_tasks]  # one task in memory at a time
-    counts, means, variances = (np.stack(part) for part in zip(*parts, strict=True))
-    known = counts.sum(0)
-    shares = 1 - known / sum(map(len, of_tasks))
+    parts = [_moments(tasks, of_task) for of_task in of_tasks]  # one task in memory at a time
+    counts, missing, means, variances = (np.stack(part) for part in zip(*parts, strict=True))
+    known, missing = counts.sum(0), missing.sum(0)
+    shares = missing / (known + missing)
     counts = np.where(known > 0, counts, 1)  # a column without a value has any mean
     mean = np.average(means, axis=0, weights=counts)
     scale = np.sqrt(np.average(variances + np.square(means - mean), axis=0, weights=counts))
@@ -137,21 +137,24 @@ def _looked_at(tasks, rows):
     return (of_tasks[i] for i in np.linspace(0, len(of_tasks) - 1, n_tasks).round().astype(int))
 
 
-def _moments(X):
-    """Known values, mean and variance of each feature, in double precision."""
+def _moments(tasks, rows):
+    """How much is known of each feature, how much is missing, mean and variance, in double precision."""
+    X, weight = tasks.X[rows], None if tasks.weight is None else tasks.weight[rows]
+    total = len(rows) if weight is None else weight.sum()
+    none = np.zeros(X.shape[1:])
     if sparse.issparse(X):
-        n_rows, n_features = X.shape
-        moments = mean_variance_axis(sparse.csr_matrix(X, dtype=np.float64), axis=0)
-        return np.full(n_features, n_rows), *moments
+        moments = mean_variance_axis(sparse.csr_matrix(X, dtype=np.float64), axis=0, weights=weight)
+        return none + total, none, *moments
     missing = np.isnan(X)
-    if not missing.any():
-        return np.full(X.shape[1:], len(X)), X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
-    known = ~missing
-    n_known = known.sum(0)
-    some = np.maximum(n_known, 1)
-    mean = np.where(known, X, 0.0).sum(0, dtype=np.float64) / some
-    variance = np.square(np.where(known, X - mean, 0.0)).sum(0, dtype=np.float64) / some
-    return n_known, mean, variance
+    if weight is None and not missing.any():
+        return none + total, none, X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
+    weight = np.ones((len(X), 1)) if weight is None else weight[:, None]
+    known = np.where(missing, 0.0, weight)
+    n_known, n_missing = known.sum(0), np.where(missing, weight, 0.0).sum(0)
+    some = np.where(n_known > 0, n_known, 1)
+    mean = (known * np.where(missing, 0.0, X)).sum(0) / some
+    variance = (known * np.square(np.where(missing, 0.0, X - mean))).sum(0) / some
+    return n_known, n_missing, mean, variance
 
 
 def check_cast(tasks, rows, dtype):

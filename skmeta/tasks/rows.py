@@ -21,6 +21,7 @@ from skmeta.tasks.labels import (
     number_labels,
 )
 from skmeta.tasks.task_list import TaskList
+from skmeta.tasks.weights import check_weight, without_weightless
 
 # In place of labels where none are wanted; None and strings are what a user may pass by mistake.
 NO_LABELS = object()
@@ -36,6 +37,7 @@ class Tasks:
     ``X`` is an array, a CSR matrix or ``LoadedRows``; None where only labels were looked at. ``task`` holds
     the number of each row's task. ``given`` holds, for tasks that come with their own query set, how many of
     a task's rows are its support set, else None. ``flat`` says that ``X, y`` came without groups.
+    ``weight`` holds what each row counts; None is one each.
     """
 
     X: object
@@ -44,6 +46,7 @@ class Tasks:
     names: list
     given: np.ndarray | None = None
     flat: bool = False
+    weight: np.ndarray | None = None
 
     @property
     def n_tasks(self):
@@ -54,23 +57,28 @@ class Tasks:
         return np.searchsorted(self.task, np.arange(self.n_tasks + 1))
 
 
-def read_tasks(estimator, X, y, groups, *, reset):
-    """Checked ``Tasks`` of any of the input forms of ``fit``.
+def read_tasks(estimator, X, y, groups, sample_weight, *, reset):
+    """Checked ``Tasks`` of any of the input forms of ``fit``, without rows of weight zero.
 
     ``estimator`` gets ``n_features_in_`` and ``feature_names_in_`` if ``reset``, else is held to them.
     """
     if is_task_list(X):
-        tasks = _read_list(estimator, X, y, groups, reset)
+        tasks = _read_list(estimator, X, y, groups, sample_weight, reset)
         _check_sparse_has_all(tasks.X)
         _learn_no_more(estimator)
         return tasks
     X, y = check_rows(estimator, X, y, reset=reset)
     _learn_no_more(estimator)
-    if groups is None:
-        return Tasks(X, y, np.zeros(len(y), dtype=np.int64), ["(X, y)"], flat=True)
-    ids, task = number_groups(groups, len(y))
+    ids, task = (None, np.zeros(len(y), dtype=np.int64)) if groups is None else number_groups(groups, len(y))
+    X, y, task, weight = without_weightless(check_weight(sample_weight, len(y)), X, y, task)
+    if len(y) == 0:
+        raise ValueError("sample_weight must be above 0 for a row; got zero for all.")
+    if ids is None:
+        return Tasks(X, y, task, ["(X, y)"], flat=True, weight=weight)
+    present, task = np.unique(task, return_inverse=True)
     order = np.argsort(task, kind="stable")
-    return Tasks(X[order], y[order], task[order], [f"task {name!r}" for name in ids])
+    names = [f"task {ids[i]!r}" for i in present]
+    return Tasks(X[order], y[order], task[order], names, weight=None if weight is None else weight[order])
 
 
 def _learn_no_more(estimator):
@@ -84,7 +92,7 @@ def look_at_tasks(X, y=None, groups=None, *, regression):
     if not is_task_list(X):
         X = _group(X, y, groups)
     else:
-        check_list(X, y, groups)
+        check_list(X, y=y, groups=groups)
 
     def read(part_X, part_y, where):
         _check_no_dict(part_X, where)
@@ -98,8 +106,8 @@ def look_at_tasks(X, y=None, groups=None, *, regression):
         return part_y
 
     def read_task(task, name):
-        parts = [read(*pair, f"{name}: ") for pair in zip(task[::2], task[1::2], strict=True)]
-        return concatenate_labels(parts), len(parts[0])
+        parts = [read(*pair, f"{name}: ") for pair in pairs_of(task)]
+        return concatenate_labels(parts), len(parts[0]), _weight_of(task, len(parts[0]), name)
 
     return X, _labels_of(X, read_task)
 
@@ -107,19 +115,32 @@ def look_at_tasks(X, y=None, groups=None, *, regression):
 def _labels_of(X, read_task):
     """``Tasks`` without rows of a list of tasks.
 
-    ``read_task(task, name)`` returns a task's labels, its query set's last, and how many come before these.
+    ``read_task(task, name)`` returns a task's labels, its query set's last, how many come before these, and
+    what rows count or None.
     """
     names = task_names(X)
-    labels, lengths, cuts, sizes = JoinedLabels(), [], [], set()
+    labels, lengths, cuts, sizes, weights = JoinedLabels(), [], [], set(), []
     for name, task in zip(names, X, strict=True):
         sizes.add(len(task))
         check_lengths(sizes)
-        y, cut = read_task(task, name)
+        y, cut, weight = read_task(task, name)
         labels.add(y)
+        weights.append(weight)
         lengths.append(len(y))
         cuts.append(cut)
     given = np.array(cuts) if sizes == {4} else None
-    return Tasks(None, labels.all(), np.repeat(np.arange(len(X)), lengths), names, given)
+    weight = np.concatenate(weights) if sizes == {3} else None
+    return Tasks(None, labels.all(), np.repeat(np.arange(len(X)), lengths), names, given, weight=weight)
+
+
+def pairs_of(task):
+    """The ``(X, y)`` of a task, or those of its support set and of its query set: a list."""
+    return [task[i : i + 2] for i in range(0, len(task) - 1, 2)]
+
+
+def _weight_of(task, n_rows, name):
+    """What the rows of a task count, or None."""
+    return check_weight(task[2], n_rows, f"{name}: ") if len(task) == 3 else None
 
 
 def _group(X, y, groups):
@@ -160,12 +181,13 @@ def number_groups(groups, n_rows):
     return ids.tolist(), task
 
 
-def check_list(X, y=None, groups=None):
-    """Raise ValueError for an empty list of tasks, or for labels or groups beside a list."""
-    for name, value in (("y", y), ("groups", groups)):
+def check_list(X, **beside):
+    """Raise ValueError for an empty list of tasks, or for labels, groups or weights ``beside`` a list."""
+    for name, value in beside.items():
         if value is not None:
+            own = "weights as a third part" if name == "sample_weight" else "labels"
             raise ValueError(
-                f"X is a list of tasks, each with its own labels, so {name} must be None; "
+                f"X is a list of tasks, each with its own {own}, so {name} must be None; "
                 f"got {describe(value)}."
             )
     if len(X) == 0:
@@ -174,10 +196,10 @@ def check_list(X, y=None, groups=None):
 
 def check_lengths(sizes):
     """Raise ValueError for tuples of these lengths, if they are not those of tasks."""
-    if sizes not in ({2}, {4}):
+    if sizes not in ({2}, {3}, {4}):
         raise ValueError(
-            "Each task must be a tuple (X, y), or each (X_support, y_support, X_query, y_query); "
-            f"got tuples of length {sorted(sizes)}."
+            "Each task must be a tuple (X, y), or each (X, y, sample_weight), or each (X_support, y_support, "
+            f"X_query, y_query); got tuples of length {sorted(sizes)}."
         )
 
 
@@ -285,14 +307,14 @@ def _plain_rows(estimator, X, y, empty):
     return (X, y) if y.ndim == 1 and y.dtype.kind in "biuU" else None
 
 
-def _read_list(estimator, X, y, groups, reset):
-    check_list(X, y, groups)
+def _read_list(estimator, X, y, groups, sample_weight, reset):
+    check_list(X, y=y, groups=groups, sample_weight=sample_weight)
     lazy = isinstance(X, TaskList)
     rows, dtypes, y_shapes = [], set(), []
 
     def read_task(task, name):
         is_first = not y_shapes
-        part_X, part_y, cut = _read_task(estimator, task, name, reset and is_first, not is_first)
+        part_X, part_y, cut, weight = _read_task(estimator, task, name, reset and is_first, not is_first)
         y_shapes.append(part_y.shape[1:])
         if y_shapes[-1] != y_shapes[0]:
             raise ValueError(
@@ -301,7 +323,7 @@ def _read_list(estimator, X, y, groups, reset):
         dtypes.add(part_X.dtype)
         if not lazy:
             rows.append(part_X)
-        return part_y, cut
+        return part_y, cut, weight
 
     tasks = _labels_of(X, read_task)
     if lazy:
@@ -312,9 +334,9 @@ def _read_list(estimator, X, y, groups, reset):
 
 
 def _read_task(estimator, task, name, reset, has_others):
-    """Rows and labels of a task, those of its query set last, and the number of rows before these."""
+    """Rows and labels of a task, its query set's last, the number before these, and what rows count."""
     checked = []
-    for part_X, part_y in zip(task[::2], task[1::2], strict=True):
+    for part_X, part_y in pairs_of(task):
         if has_others or checked:
             check_width(part_X, estimator.row_shape_, name)
         where = f"{name}: "
@@ -324,7 +346,9 @@ def _read_task(estimator, task, name, reset, has_others):
     rows, labels = zip(*checked, strict=True)
     if len({y.shape[1:] for y in labels}) > 1:
         raise ValueError(f"{name} has y of the shapes {labels[0].shape} and {labels[1].shape}.")
-    return concatenate_rows(rows), concatenate_labels(labels), len(labels[0])
+    weight = _weight_of(task, len(labels[0]), name)
+    X, y, weight = without_weightless(weight, concatenate_rows(rows), concatenate_labels(labels))
+    return X, y, min(len(labels[0]), len(y)), weight
 
 
 class LoadedRows:
@@ -368,7 +392,7 @@ class LoadedRows:
         return concatenate_rows(rows)[np.argsort(order)]
 
     def _load(self, i):
-        rows, _, _ = _read_task(self.estimator, self.tasks[i], self.names[i], reset=False, has_others=True)
+        rows, *_ = _read_task(self.estimator, self.tasks[i], self.names[i], reset=False, has_others=True)
         expected = self.bounds[i + 1] - self.bounds[i]
         if rows.shape[0] != expected:
             raise ValueError(

@@ -20,13 +20,23 @@ DRAWS = 100
 
 
 class Episode(NamedTuple):
-    """Rows of one episode, of the type that the user gave; ``name`` is its task in messages."""
+    """Rows of one episode, of the type that the user gave; ``name`` is its task in messages.
+
+    Weights are what rows count; None is one each.
+    """
 
     name: str
     X_support: object
     y_support: np.ndarray
     X_query: object
     y_query: np.ndarray
+    support_weight: np.ndarray | None = None
+    query_weight: np.ndarray | None = None
+
+    @property
+    def support(self):
+        """What a model is adapted to."""
+        return self.X_support, self.y_support, self.support_weight
 
 
 @dataclass
@@ -48,10 +58,12 @@ class ScoredEpisodes:
     def __iter__(self):
         """Each ``Episode``."""
         names, y, first, given = self.tasks.names, self.tasks.y, self.tasks.bounds(), self.tasks.given
+        weight = self.tasks.weight
         first_query = first if given is None else first[:-1] + given
         for i, of_task in groupby(zip(self.task, self.rows, strict=True), key=itemgetter(0)):
             parts = self.source[i]
-            X_support, X_query = parts[0], parts[-2]  # the same where a task has no query set of its own
+            # The same where a task has no query set of its own.
+            X_support, X_query = parts[0], parts[2 if given is not None else 0]
             for _, (support, query) in of_task:
                 yield Episode(
                     names[i],
@@ -59,6 +71,8 @@ class ScoredEpisodes:
                     y[support],
                     _take(X_query, query - first_query[i]),
                     y[query],
+                    None if weight is None else weight[support],
+                    None if weight is None else weight[query],
                 )
 
     def chunks(self):
@@ -115,6 +129,8 @@ def draw_scored(
     natural = natural or regression
     labels = np.zeros(len(tasks.y), dtype=np.int64) if natural else codes
     rows = usable_rows(tasks, codes, natural=natural, own_classes=own_classes, n_shot=n_shot)
+    if tasks.weight is not None:
+        rows = rows[tasks.weight[rows] > 0]
     ids = np.unique(tasks.task[rows])
     if tasks.given is not None or n_episodes is None:
         n_episodes = len(ids)

@@ -15,8 +15,8 @@ class TaskList(Sequence):
     Parameters
     ----------
     load : callable
-        ``load(id)`` returns a task: ``(X, y)`` or ``(X_support, y_support, X_query, y_query)``, the same
-        one each time. A function of a module, so that the list can be pickled.
+        ``load(id)`` returns a task: ``(X, y)``, ``(X, y, sample_weight)`` or ``(X_support, y_support,
+        X_query, y_query)``, the same one each time. A function of a module, so that the list can be pickled.
     ids : sequence of shape (n_tasks,)
         What ``load`` takes: names, paths, numbers.
 
@@ -68,7 +68,7 @@ class TaskList(Sequence):
         task = self.load(name)
         if not isinstance(task, tuple):
             raise TypeError(
-                f"load must return a tuple (X, y), or (X_support, y_support, X_query, y_query); for {name!r} "
-                f"it returned {type(task).__name__}."
+                "load must return a tuple (X, y), (X, y, sample_weight) or (X_support, y_support, X_query, "
+                f"y_query); for {name!r} it returned {type(task).__name__}."
             )
         return task
