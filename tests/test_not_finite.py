@@ -6,7 +6,15 @@ import torch
 from made_tasks import ESTIMATORS, QUICK, REGRESSORS, make_lines, make_tasks
 from torch import nn
 
-from skmeta import FewShotClassifier, TMAMLClassifier, compare, evaluate, few_shot_scorer, shots_curve
+from skmeta import (
+    FewShotClassifier,
+    TMAMLClassifier,
+    TMAMLRegressor,
+    compare,
+    evaluate,
+    few_shot_scorer,
+    shots_curve,
+)
 
 
 class Explodes(nn.Module):
@@ -95,3 +103,8 @@ def test_rows_that_are_not_finite_are_refused(kind, module):
     for call in (clf.adapt, lambda X, y: clf.fit([(X, y)])):
         with pytest.raises(ValueError, match=r"(infinity|NaN)"):
             call(X, y)
+
+
+def test_a_training_that_diverges_says_what_to_lower():
+    with pytest.raises(FloatingPointError, match="training has diverged: lower outer_lr"):
+        TMAMLRegressor(outer_lr=1e4, max_iter=50, random_state=0).fit(make_lines(9))

@@ -80,8 +80,9 @@ class CosineHead(nn.Module):
 
     def forward(self, features, y, weight, n_way):
         member = _membership(features, y, weight, n_way)
-        size = (features.square().sum(1) * weight).sum() / weight.sum()
-        rows = unit_length(member.T @ features) / size.clamp_min(TINY).sqrt()
+        total = weight.sum()
+        size = (features.square().sum(1) * weight).sum() / total
+        rows = unit_length(member.T @ features / total) / size.clamp_min(TINY).sqrt()
         return {"weight": self.log_scale.exp() * rows, "bias": rows.new_zeros(n_way)}
 
 

@@ -323,7 +323,7 @@ class LogisticHead(PosteriorHead):
         self.n_steps, self.n_more_steps = n_steps, n_more_steps
 
     def left_out(self, features, y, weight):
-        """Logits ``(n_rows, 2)`` of each row of one task by the others, which bound its likelihood alike."""
+        """Logits ``(n_rows, 2)`` of each row of one task by the others: by the bound of all rows, nearly."""
         rows, y, weight = self._exact(features, y, weight)
         x, before = rows * (-self.log_precision / 2).exp(), rows @ self.mean[0].to(rows)
         u, spread, t, curvature = self._by_bound(x, before, y.to(rows.dtype) - 0.5, weight, self.n_more_steps)
@@ -370,11 +370,17 @@ class LogisticHead(PosteriorHead):
 
 
 def _may_be_many(weight):
-    """Whether the rows of some task may count as more than ``FEW_ROWS``."""
+    """Whether the rows of some task may count as more than ``FEW_ROWS``.
+
+    Under ``vmap``, which shows no numbers, few rows are taken to count as few.
+    """
+    n_rows = weight.shape[-1]
     try:
-        return weight.shape[-1] > FEW_ROWS or bool((weight.sum(-1) > FEW_ROWS).any())
-    except RuntimeError:  # vmap shows no numbers
-        return True
+        return n_rows > FEW_ROWS or (n_rows > 0 and bool((weight.sum(-1) > FEW_ROWS).any()))
+    except RuntimeError as error:
+        if "vmap" not in str(error):
+            raise
+        return False
 
 
 def _first_rows(y, weight, n_way):

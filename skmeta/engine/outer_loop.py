@@ -54,6 +54,11 @@ def train(net, source, validation=None):
     steps_per_epoch = net.get_params_for("iterator_train").get("steps_per_epoch", STEPS_PER_EPOCH)
     try:
         net.partial_fit(source, y=None, epochs=-(-len(source.steps) // steps_per_epoch))
+    except torch.linalg.LinAlgError as error:
+        raise FloatingPointError(
+            "A posterior head cannot be solved any more, since training has diverged: lower outer_lr or "
+            f"inner_lr, or scale the features. {error}"
+        ) from error
     finally:
         net.set_params(train_split=None)  # the validation rows need not live as long as the net
 

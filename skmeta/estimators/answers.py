@@ -8,7 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
-from skmeta.estimators.adapted import last_of, transformed
+from skmeta.estimators.adapted import is_search, last_of, transformed
 from skmeta.estimators.base import MetaEstimator
 from skmeta.estimators.few_shot import FewShotEstimator
 
@@ -106,10 +106,21 @@ def _transformed(pipeline, episode):
     return episode._replace(X_support=X_support, X_query=X_query)
 
 
+def _name_of_weight(model):
+    """What ``fit`` of a model calls ``sample_weight``; None if it takes none."""
+    if isinstance(model, Pipeline):
+        step, last = model.steps[-1]
+        inner = _name_of_weight(last)
+        return inner and f"{step}__{inner}"
+    if is_search(model):
+        return _name_of_weight(model.estimator)
+    return "sample_weight" if has_fit_parameter(model, "sample_weight") else None
+
+
 def _fitted(model, episode):
     try:
-        weighted = episode.support_weight is not None and has_fit_parameter(model, "sample_weight")
-        weight = {"sample_weight": episode.support_weight} if weighted else {}
+        name = None if episode.support_weight is None else _name_of_weight(model)
+        weight = {} if name is None else {name: episode.support_weight}
         fitted = clone(model).fit(episode.X_support, episode.y_support, **weight)
         if np.size(getattr(fitted, "classes_", 0)) == 0:  # of a DummyClassifier, which fails when it is asked
             raise ValueError(f"{type(model).__name__} knows no class.")

@@ -37,7 +37,7 @@ from skmeta.estimators.training import (
     start,
     started,
 )
-from skmeta.tasks.rows import check_rows, describe, is_task_list, read_tasks
+from skmeta.tasks.rows import check_rows, is_task_list, read_tasks
 from skmeta.tasks.scored import draw_scored
 from skmeta.tasks.weights import check_weight, without_weightless
 
@@ -238,7 +238,8 @@ class MetaEstimator(HasParameters):
             stratified, are its support set, fewer where it is small, and the rest is scored. The split is
             the same at every call, whatever ``n_shot``: candidates of a search are compared alike.
         sample_weight : array of shape (n_rows,), default=None
-            Weights of flat rows; not for tasks.
+            What each flat row counts, in the score and of ``groups`` also in the support sets; in a list,
+            tasks have it as a third part.
 
         Returns
         -------
@@ -251,14 +252,11 @@ class MetaEstimator(HasParameters):
             return self._score_rows(X, y, sample_weight)
         self._check_meta_trained()
         check_params(self)
-        if sample_weight is not None:
-            raise ValueError(
-                f"sample_weight must be None when tasks are scored; got {describe(sample_weight)}."
-            )
         episodes = draw_scored(
             X,
             y,
             groups,
+            sample_weight,
             regression=is_regressor(self),
             natural=self._is_natural(),
             own_classes=self._own_classes,

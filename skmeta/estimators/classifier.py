@@ -18,7 +18,7 @@ from skmeta.estimators.base import MetaEstimator
 from skmeta.tasks.batch import OwnClasses, SharedClasses
 from skmeta.tasks.label_space import may_be_numbers, mean_the_same, occur_again
 from skmeta.tasks.split import check_query_classes, usable_rows
-from skmeta.tasks.weights import balanced_in_tasks, times
+from skmeta.tasks.weights import balanced, times
 
 
 @dataclass
@@ -29,7 +29,8 @@ class ClassPlan:
     ``classes``, those of a shared label space, the head has a row for each of them; without, an episode
     numbers its own, and the head takes any number. ``n_way`` is None if labels are shared, whatever the head.
     ``shots`` has the ``n_shot`` of each kind of draw, ``"natural"`` and ``"stratified"``, that is made.
-    ``weight`` is what each row counts, for its class too; None is one.
+    ``weight`` is what each row counts, for its class too; None is one. ``class_weights`` are those of shared
+    classes; classes of a task's own ``are_balanced`` in each episode, or not.
     """
 
     codes: np.ndarray
@@ -42,6 +43,7 @@ class ClassPlan:
     one_task: bool
     weight: np.ndarray | None
     class_weights: np.ndarray | None
+    are_balanced: bool
 
     loss, measure = staticmethod(losses.cross_entropy), staticmethod(losses.accuracy)
     largest_inner_gradient = None
@@ -70,7 +72,7 @@ class ClassPlan:
 
     @property
     def labels(self):
-        return OwnClasses() if self.classes is None else SharedClasses()
+        return OwnClasses(self.are_balanced) if self.classes is None else SharedClasses()
 
     def learn(self, rows):
         """Nothing is learned of labels before meta-training."""
@@ -103,8 +105,9 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
     label_space : {"auto", "shared", "per_task"}
         Whether a label means the same in every task. ``"auto"``: shared if some task holds every class
         that occurs, or if most classes occur in several tasks; of a single task, if there are at most
-        ``n_way`` classes. Where each of ten tasks or more numbers three classes or more from 0 or from 1 on,
-        and there is no ``module``: if rows of a label are alike between tasks, by a permutation test.
+        ``n_way`` classes. Of three labels or more that each of ten tasks or more has from 0 or from 1 on,
+        without a ``module``: if means, numbers or neighbours of classes are alike between tasks, by
+        permutation tests.
     n_way : int
         Classes in an episode of a per-task label space; with a shared one, all that the task holds.
     sampling : {"auto", "natural", "stratified"}
@@ -120,8 +123,9 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         Query rows in an episode, counted likewise.
     class_weight : dict of label to float, "balanced" or None
         What rows of each class count, times their ``sample_weight``, in ``fit`` and ``adapt``, as if classes
-        were that frequent. ``"balanced"``: together, those of each class count alike over all rows of
-        ``fit``, or with labels of a task's own, of which a dict says nothing, in each task and support set.
+        were that frequent; features are standardised without it. ``"balanced"``: together, those of each
+        class count alike over all rows of ``fit``, or with labels of a task's own, of which a dict says
+        nothing, in each support set and query set.
     task_regularizer : None or {"entropy", "theil", "gini", "atkinson", "generalized_entropy", "log_variance"}
         The term R, of the model before adaptation: undecided outputs, or an inequality of the task
         losses, which wants them even.
@@ -223,7 +227,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
                 f"the last layer is made of the classes of a support set, by head={head!r}. Got "
                 f"{self.n_shot!r} instead. Pass more, or sampling='stratified'."
             )
-        of_rows, class_weights = self._weights_of_classes(tasks, codes, classes, own_classes)
+        class_weights = self._weights_of_classes(tasks, codes, classes, own_classes)
         natural = "natural" in shots
         n_shot = shots["natural" if natural else "stratified"]
         rows = usable_rows(tasks, codes, natural=natural, own_classes=own_classes, n_shot=n_shot)
@@ -238,27 +242,30 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             n_way=None if shared else self.n_way,
             shots=shots,
             one_task=shared and tasks.n_tasks == 1,
-            weight=times(tasks.weight, of_rows),
+            weight=times(tasks.weight, None if class_weights is None else class_weights[codes]),
             class_weights=class_weights,
+            are_balanced=self.class_weight is not None,
         )
 
     def _weights_of_classes(self, tasks, codes, classes, own_classes):
-        """What rows count for their class, and that of each of the shared classes; None is one."""
+        """What a row of each of the shared classes counts; None is one, or that tasks balance their own."""
         if self.class_weight is None:
-            return None, None
+            return None
+        if self.class_weight == "balanced":
+            return None if own_classes else balanced(codes, tasks.weight, len(classes))
         if own_classes:
-            if self.class_weight != "balanced":
-                raise ValueError(
-                    "class_weight must be None or 'balanced' where labels mean something only inside a task. "
-                    f"Got {self.class_weight!r} instead. Pass {self._way_to_shared_classes()} if they mean "
-                    "the same in every task."
-                )
-            return balanced_in_tasks(codes, tasks.task), None
+            raise ValueError(
+                "class_weight must be None or 'balanced' where the last layer is made of the classes of a "
+                f"support set. Got {self.class_weight!r} instead. Pass {self._way_to_shared_classes()} if "
+                "labels mean the same in every task."
+            )
         try:
             weights = compute_class_weight(self.class_weight, classes=classes, y=tasks.y)
         except ValueError as error:
             raise ValueError(f"class_weight={self.class_weight!r}: {error}") from error
-        return weights[codes], weights
+        if not weights.any():
+            raise ValueError(f"class_weight must be above 0 for a class. Got {self.class_weight!r} instead.")
+        return weights
 
     def _draws(self, solves_shared, n_classes):
         """Kinds of draws that episodes are made by."""
@@ -303,7 +310,8 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             return self.label_space == "shared"
         if tasks.n_tasks == 1:
             return len(classes) <= self.n_way
-        if self.module is None and may_be_numbers(tasks, codes, classes):
+        is_table = self.module is None and len(tasks.X.shape) == 2
+        if is_table and may_be_numbers(tasks, codes, classes):
             return mean_the_same(tasks, codes)
         return occur_again(tasks, codes, len(classes))
 
@@ -321,8 +329,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
                 f"of its support set. Fit with {self._way_to_shared_classes()} if labels mean the same "
                 "in every task."
             )
-        of_classes = None if self.class_weight is None else balanced_in_tasks(codes, np.zeros_like(codes))
-        return torch.as_tensor(codes), times(weight, of_classes), classes
+        return torch.as_tensor(codes), weight, classes
 
     def _way_to_shared_classes(self):
         suits = self.head in ("auto", "linear", "posterior")

@@ -47,6 +47,9 @@ class FewShotEstimator(BaseEstimator):
         self._check_prior()
         known_y = self._as_the_prior_knows(y)
         model = adapt(self.prior, X, known_y, sample_weight)
+        if sample_weight is not None:  # what weighs nothing is no row
+            counts = np.flatnonzero(np.asarray(sample_weight))
+            y, known_y = np.asarray(y)[counts], np.asarray(known_y)[counts]
         self._keep_task(model, y, known_y)
         self.model_ = model
         for name in ("n_features_in_", "feature_names_in_"):

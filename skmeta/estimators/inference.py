@@ -16,6 +16,7 @@ from skmeta.tasks.batch import Rows, make_batch
 from skmeta.tasks.episodes import Episodes, GivenEpisodes
 from skmeta.tasks.preparation import Preparation
 from skmeta.tasks.rows import concatenate_rows
+from skmeta.tasks.weights import ones_if_none
 
 LOWER = "Lower inner_lr, adapt_steps or, of TAML, meta_model_lr, or look for rows unlike those of fit."
 
@@ -50,7 +51,7 @@ class Question(NamedTuple):
     targets: torch.Tensor
     decoder: object
     X_query: object = None
-    weight: object = None
+    weight: np.ndarray | None = None
     where: str = ""
 
 
@@ -76,14 +77,14 @@ def _support(network, question, n_steps):
     """Rows, targets, weights and mask of a support set, and how to adapt to it: steps, parts of the rows."""
     n = len(question.targets)
     rows, none = torch.arange(n)[None], torch.zeros(1, 0)
-    weight = torch.ones(n) if question.weight is None else torch.as_tensor(question.weight)
-    episode = Episodes(rows, weight[None], none.long(), none)
+    episode = Episodes(rows, ones_if_none(question.weight, n)[None], none.long(), none)
     read = network.labels.read(episode, question.targets, asked=False)
     targets = read["support_y"][0]
     if targets.is_floating_point():
         targets = targets.to(network.dtype)
     mask = read["class_mask"][0].to(network.device) if "class_mask" in read else None
-    rows, weight = network.rows(question.X), weight.to(network.device, network.dtype)
+    weight = read.get("support_weight", episode.support_weight)[0].to(network.device, network.dtype)
+    rows = network.rows(question.X)
     how = {"n_steps": n_steps if n else 0, "parts": limits.parts(n, rows.shape)}
     return (rows, targets.to(network.device), weight, mask), how
 
@@ -143,8 +144,8 @@ def _outputs_of_chunk(network, questions, n_steps):
     bounds = [(ends[:-1], ends[1:]) for ends in (support_ends, query_ends)]
     weight = None
     if any(q.weight is not None for q in questions):
-        of_tasks = (np.ones(len(q.targets)) if q.weight is None else q.weight for q in questions)
-        weight = np.concatenate([*of_tasks, np.ones(query_ends[-1] - support_ends[-1])])
+        of_tasks = (ones_if_none(q.weight, len(q.targets)) for q in questions)
+        weight = torch.cat([*of_tasks, torch.ones(query_ends[-1] - support_ends[-1])])
     batch = make_batch(
         GivenEpisodes(*bounds).draw(np.arange(len(questions))),
         network.rows(concatenate_rows(supports + queries), weight=weight),

@@ -18,6 +18,7 @@ from skmeta.parameter_rules import Number, check_value
 from skmeta.tasks.batch import Values
 from skmeta.tasks.split import usable_rows
 from skmeta.tasks.targets import CommonScale, TargetScaler, are_alike, moments
+from skmeta.tasks.weights import ones_if_none
 
 
 @dataclass
@@ -62,7 +63,7 @@ class TargetPlan:
         # The rows of a single task may be on both sides.
         key, part, counts = np.unique(2 * self.task + is_training, return_inverse=True, return_counts=True)
         order = torch.as_tensor(np.argsort(part, kind="stable"))
-        weight = torch.ones(len(order)) if self.weight is None else torch.as_tensor(self.weight)
+        weight = ones_if_none(self.weight, len(order))
         in_parts = (values[order].split(counts.tolist()) for values in (self.targets, weight))
         each = [moments(*part) for part in zip(*in_parts, strict=True)]
         all_moments = [torch.stack(values) for values in zip(*each, strict=True)]
@@ -213,8 +214,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
             expected = ("n_rows", *self._y_shape)
             raise ValueError(f"{where}y has the shape {y.shape}, but fit had y of the shape {expected}.")
         targets = _as_columns(y)
-        counts = torch.ones(len(y)) if weight is None else torch.as_tensor(weight)
-        level, scale = self._labels.scaler(targets, counts)
+        level, scale = self._labels.scaler(targets, ones_if_none(weight, len(y)))
         return targets, weight, (level.numpy(), scale.numpy())
 
     def _set_task(self, level_and_scale):

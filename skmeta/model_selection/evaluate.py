@@ -48,6 +48,8 @@ def evaluate(
     tasks : list of tuples
         As in ``fit``. Tasks that come with a query set are one episode each, whatever ``n_episodes``. The
         rows of a ``TaskList`` are loaded as they are used, one task after another.
+        Weights, as a third part, count in the metric, and where a model is adapted or fitted, if its ``fit``
+        takes them.
     n_episodes : int, default=600
         Episodes, 2 or more, spread evenly over the tasks; fewer than there are tasks are of the first.
     n_way : int or None, default=None

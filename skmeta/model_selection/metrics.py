@@ -59,6 +59,8 @@ class Metric:
             if isinstance(error, AttributeError) and callable(self.metric):
                 raise
             why = "needs more than the model gives: " if isinstance(error, AttributeError) else ""
+            if isinstance(error, TypeError) and "sample_weight" in str(error):
+                why = "takes no weights, which the tasks have; pass one that does, or tasks (X, y): "
             raise ValueError(f"{episode.name}: metric={self.metric!r}: {why}{error}") from error
         if value != value:
             raise ValueError(

@@ -130,8 +130,12 @@ class SharedClasses:
 class OwnClasses:
     """Labels mean something only inside a task: each episode numbers those of its support set, in order.
 
-    A query row whose class the support set has not cannot be asked for, and counts nowhere.
+    A query row whose class the support set has not cannot be asked for, and counts nowhere. If they are
+    ``balanced``, the rows of each class count alike, in each of the two sets.
     """
+
+    def __init__(self, balanced=False):
+        self.balanced = balanced
 
     def read(self, episodes, codes, asked=True):
         """As ``SharedClasses.read``, with the mask of classes."""
@@ -146,15 +150,26 @@ class OwnClasses:
         own = torch.zeros_like(support).scatter(-1, order, number).masked_fill(weight == 0, 0)
         mask = torch.arange(max(int(n_way.max()), 1)) < n_way[..., None]
         read = {"support_y": own, "class_mask": mask, "query_weight": episodes.query_weight}
+        if self.balanced:
+            read["support_weight"] = _balanced(own, weight, mask.shape[-1])
         if not asked:
             return read
         query = _at(codes, episodes.query)
         place = torch.searchsorted(ordered, query).clamp_max(ordered.shape[-1] - 1)
         known = ordered.gather(-1, place) == query
-        return read | {
-            "query_y": number.gather(-1, place).masked_fill(~known, 0),
-            "query_weight": episodes.query_weight * known,
-        }
+        query_y, weight = number.gather(-1, place).masked_fill(~known, 0), episodes.query_weight * known
+        if self.balanced:
+            weight = _balanced(query_y, weight, mask.shape[-1])
+        return read | {"query_y": query_y, "query_weight": weight}
+
+
+def _balanced(y, weight, n_way):
+    """Weights by which the rows of each class count alike, and all rows as much as before."""
+    member = torch.nn.functional.one_hot(y, n_way) * weight[..., None]
+    size = member.sum(-2)
+    n_held = (size > 0).sum(-1, keepdim=True).clamp_min(1)
+    of_class = size.sum(-1, keepdim=True) / n_held / size.where(size > 0, torch.ones_like(size))
+    return (member * of_class[..., None, :]).sum(-1)
 
 
 @dataclass
@@ -206,7 +221,7 @@ def make_batch(episodes, rows, labels, targets, *, dtype, asked=True, generator=
     """
     if rows.weight is not None:
         episodes = episodes.weighted(rows.weight)
-    read = labels.read(episodes, targets, asked) | {"support_weight": episodes.support_weight}
+    read = {"support_weight": episodes.support_weight} | labels.read(episodes, targets, asked)
     read = {n: t.to(dtype) if t.is_floating_point() else t for n, t in read.items()}
     if generator is None:
         read |= {"support_x": rows[episodes.support], "query_x": rows[episodes.query]}

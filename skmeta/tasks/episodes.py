@@ -198,11 +198,12 @@ def evenly(n, most):
 
 
 def whole_tasks(rows, most):
-    """``Episodes`` without query rows, whose support sets are tasks, or ``most`` rows of each, evenly spaced.
+    """``Episodes`` without query rows, whose support sets are tasks, or ``most`` rows of each at random.
 
     ``rows`` is a list of the row numbers of each task.
     """
-    kept = [of_task[evenly(len(of_task), most)] for of_task in rows]
+    rng = np.random.default_rng(0)  # evenly spaced ones might all be of one class, or season
+    kept = [r if len(r) <= most else np.sort(rng.choice(r, most, replace=False)) for r in rows]
     size = max(map(len, kept))
     support = np.stack([np.append(k, np.full(size - len(k), k[0])) for k in kept])
     weight = np.stack([np.arange(size) < len(k) for k in kept])

@@ -7,6 +7,7 @@ from skmeta.tasks.episodes import evenly
 
 # Tasks whose numbered labels are compared, at least and at most; and how often labels are dealt anew.
 LEAST_COMPARED, MOST_COMPARED, N_DEALS = 10, 100, 199
+MOST_COLUMNS = 256
 # Labels that mean nothing pass each of three tests so often, and are taken for shared then.
 LEVEL = 0.05
 
@@ -19,8 +20,8 @@ def occur_again(tasks, codes, n_classes):
 
 
 def may_be_numbers(tasks, codes, classes):
-    """Whether each task may have numbered its own classes: more than two, in each from 0 on, or from 1 on."""
-    if classes.dtype.kind not in "iu" or len(classes) < 3 or tasks.n_tasks < LEAST_COMPARED:
+    """Whether tasks may have numbered their own classes: 0, 1, 2 and so on in each, or from 1 on."""
+    if classes.dtype.kind not in "iuf" or len(classes) < 3 or tasks.n_tasks < LEAST_COMPARED:
         return False
     if not np.array_equal(classes - classes[0], np.arange(len(classes))) or classes[0] not in (0, 1):
         return False
@@ -67,15 +68,20 @@ def _classes_of_tasks(tasks, codes):
     for i in evenly(tasks.n_tasks, MOST_COMPARED):
         rows = np.arange(bounds[i], bounds[i + 1])
         member = np.eye(n_classes)[codes[rows]]
+        if tasks.weight is not None:
+            member *= tasks.weight[rows, None]
         size = member.sum(0)[:, None]
-        mean = member.T @ _numbers(tasks.X[rows]) / np.maximum(size, 1)
+        mean = member.T @ _numbers(tasks.X[rows]) / np.where(size > 0, size, 1)
         held = size[:, 0] > 0
         mean[held] -= mean[held].mean(0)
         means.append(mean)
         shares.append(np.where(size > 0, size / size.sum() - 1 / held.sum(), 0.0))
     means = np.stack(means)
     spread = means.std((0, 1))
-    return means / np.where(spread > 0, spread, 1), np.stack(shares)
+    means /= np.where(spread > 0, spread, 1)
+    if means.shape[-1] > MOST_COLUMNS:  # a random projection keeps distances, nearly
+        means = means @ np.random.default_rng(0).normal(size=(means.shape[-1], MOST_COLUMNS))
+    return means, np.stack(shares)
 
 
 def _numbers(X):

@@ -78,7 +78,8 @@ class JoinedLabels:
         labels = concatenate_labels([*self.blocks, *self.waiting])
         if len(labels) == 0:
             raise ValueError(
-                "X is a list of tasks without rows; an episode needs a row for each of its sets."
+                "X is a list of tasks without rows of a weight above 0; an episode needs a row for each of "
+                "its sets."
             )
         return labels
 

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from skmeta.tasks import limits
+from skmeta.tasks.weights import ones_if_none
 
 # A feature of the default network that is further than this many deviations from the mean counts as that far.
 LARGEST = 10.0
@@ -148,7 +149,7 @@ def _moments(tasks, rows):
     missing = np.isnan(X)
     if weight is None and not missing.any():
         return none + total, none, X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
-    weight = np.ones((len(X), 1)) if weight is None else weight[:, None]
+    weight = ones_if_none(weight, len(X)).numpy().reshape(-1, *[1] * (X.ndim - 1))
     known = np.where(missing, 0.0, weight)
     n_known, n_missing = known.sum(0), np.where(missing, weight, 0.0).sum(0)
     some = np.where(n_known > 0, n_known, 1)

@@ -72,12 +72,13 @@ def read_tasks(estimator, X, y, groups, sample_weight, *, reset):
     ids, task = (None, np.zeros(len(y), dtype=np.int64)) if groups is None else number_groups(groups, len(y))
     X, y, task, weight = without_weightless(check_weight(sample_weight, len(y)), X, y, task)
     if len(y) == 0:
-        raise ValueError("sample_weight must be above 0 for a row; got zero for all.")
+        raise ValueError(
+            "sample_weight must be above 0 for a row; got zero for all. Pass None if all count alike."
+        )
     if ids is None:
         return Tasks(X, y, task, ["(X, y)"], flat=True, weight=weight)
-    present, task = np.unique(task, return_inverse=True)
     order = np.argsort(task, kind="stable")
-    names = [f"task {ids[i]!r}" for i in present]
+    names = [f"task {name!r}" for name in ids]
     return Tasks(X[order], y[order], task[order], names, weight=None if weight is None else weight[order])
 
 
@@ -87,12 +88,16 @@ def _learn_no_more(estimator):
         estimator._categories.learns = False
 
 
-def look_at_tasks(X, y=None, groups=None, *, regression):
-    """``X`` as a list of tasks, and their ``Tasks`` without rows, which stay in the user's own containers."""
+def look_at_tasks(X, y=None, groups=None, sample_weight=None, *, regression):
+    """``X`` as a list of tasks, their ``Tasks``, and where each row stands in its task.
+
+    ``Tasks`` without rows, which stay in the user's own containers, and without what weighs nothing. A query
+    set stands behind the support set.
+    """
     if not is_task_list(X):
-        X = _group(X, y, groups)
+        X = _group(X, y, groups, sample_weight)
     else:
-        check_list(X, y=y, groups=groups)
+        check_list(X, y=y, groups=groups, sample_weight=sample_weight)
 
     def read(part_X, part_y, where):
         _check_no_dict(part_X, where)
@@ -109,7 +114,10 @@ def look_at_tasks(X, y=None, groups=None, *, regression):
         parts = [read(*pair, f"{name}: ") for pair in pairs_of(task)]
         return concatenate_labels(parts), len(parts[0]), _weight_of(task, len(parts[0]), name)
 
-    return X, _labels_of(X, read_task)
+    tasks = _labels_of(X, read_task)
+    place = np.arange(len(tasks.y)) - tasks.bounds()[tasks.task]
+    tasks.y, tasks.task, place, tasks.weight = without_weightless(tasks.weight, tasks.y, tasks.task, place)
+    return X, tasks, place
 
 
 def _labels_of(X, read_task):
@@ -139,19 +147,23 @@ def pairs_of(task):
 
 
 def _weight_of(task, n_rows, name):
-    """What the rows of a task count, or None."""
-    return check_weight(task[2], n_rows, f"{name}: ") if len(task) == 3 else None
+    """What the rows of a task of three parts count, of which None is one each; None of any other task."""
+    if len(task) != 3:
+        return None
+    return np.ones(n_rows) if task[2] is None else check_weight(task[2], n_rows, f"{name}: ")
 
 
-def _group(X, y, groups):
-    """Rows with the task of each, as a list of tasks."""
+def _group(X, y, groups, sample_weight):
+    """Rows with the task of each, and maybe what they count, as a list of tasks."""
     if y is None:
         raise ValueError("y is None, but X has rows, whose y is needed to score them.")
     check_consistent_length(X, y)
     ids, task = number_groups(groups, len(y))
     X = X.tocsr() if hasattr(X, "tocsr") else X
     rows = {name: np.flatnonzero(task == i) for i, name in enumerate(ids)}
-    return TaskList(lambda name: tuple(_safe_indexing(part, rows[name]) for part in (X, y)), ids)
+    weight = check_weight(sample_weight, len(y))
+    parts = (X, y) if weight is None else (X, y, weight)
+    return TaskList(lambda name: tuple(_safe_indexing(part, rows[name]) for part in parts), ids)
 
 
 def is_task_list(X):

@@ -45,11 +45,13 @@ class ScoredEpisodes:
 
     ``source`` holds the tasks as the user gave them, ``tasks`` what was read of them. ``labels`` numbers what
     episodes were drawn by: classes, or nothing in ``natural`` draws. ``task`` numbers the task of each
-    episode; ``rows`` holds its ``(support, query)`` row numbers.
+    episode; ``rows`` holds its ``(support, query)`` row numbers; ``place`` says where rows stand in their
+    tasks, query sets behind support sets.
     """
 
     source: object
     tasks: Tasks
+    place: np.ndarray
     labels: np.ndarray
     natural: bool
     task: np.ndarray
@@ -57,9 +59,7 @@ class ScoredEpisodes:
 
     def __iter__(self):
         """Each ``Episode``."""
-        names, y, first, given = self.tasks.names, self.tasks.y, self.tasks.bounds(), self.tasks.given
-        weight = self.tasks.weight
-        first_query = first if given is None else first[:-1] + given
+        names, y, weight, given = self.tasks.names, self.tasks.y, self.tasks.weight, self.tasks.given
         for i, of_task in groupby(zip(self.task, self.rows, strict=True), key=itemgetter(0)):
             parts = self.source[i]
             # The same where a task has no query set of its own.
@@ -67,9 +67,9 @@ class ScoredEpisodes:
             for _, (support, query) in of_task:
                 yield Episode(
                     names[i],
-                    _take(X_support, support - first[i]),
+                    _take(X_support, self.place[support]),
                     y[support],
-                    _take(X_query, query - first_query[i]),
+                    _take(X_query, self.place[query] - (0 if given is None else given[i])),
                     y[query],
                     None if weight is None else weight[support],
                     None if weight is None else weight[query],
@@ -109,6 +109,7 @@ def draw_scored(
     X,
     y=None,
     groups=None,
+    sample_weight=None,
     *,
     regression,
     natural,
@@ -124,13 +125,11 @@ def draw_scored(
     Tasks that come with a query set are one episode each, and so is every task if ``n_episodes`` is None.
     ``n_query=None`` takes all rows that are left.
     """
-    source, tasks = look_at_tasks(X, y, groups, regression=regression)
+    source, tasks, place = look_at_tasks(X, y, groups, sample_weight, regression=regression)
     codes = None if regression else np.unique(tasks.y, return_inverse=True)[1]
     natural = natural or regression
     labels = np.zeros(len(tasks.y), dtype=np.int64) if natural else codes
     rows = usable_rows(tasks, codes, natural=natural, own_classes=own_classes, n_shot=n_shot)
-    if tasks.weight is not None:
-        rows = rows[tasks.weight[rows] > 0]
     ids = np.unique(tasks.task[rows])
     if tasks.given is not None or n_episodes is None:
         n_episodes = len(ids)
@@ -146,7 +145,7 @@ def draw_scored(
     if natural and own_classes and tasks.given is None:  # of a regression no class is a task's own
         pairs = zip(drawn, number, strict=True)
         drawn = [_with_two_classes(pair, i, codes, sampler, generator) for pair, i in pairs]
-    return ScoredEpisodes(source, tasks, labels, natural, ids[number], drawn)
+    return ScoredEpisodes(source, tasks, place, labels, natural, ids[number], drawn)
 
 
 def _with_two_classes(pair, i, codes, sampler, generator):

@@ -81,7 +81,7 @@ def _why_cannot(tasks, codes, natural, own_classes, has_support):
     least = 2 if has_support else 1
     for i in range(tasks.n_tasks):
         if largest[i] == 0:
-            yield "has no rows", ROWS
+            yield "has no rows" if tasks.weight is None else "has no rows of a weight above 0", ROWS
         elif own_classes and n_classes[i] < 2:
             yield f"has only the class {only[i]!r}", CLASSES
         elif largest[i] >= least:

@@ -63,7 +63,7 @@ class CommonScale:
     def __init__(self, n, mean, variance):
         total = n.sum(0)
         self.level = (n * mean).sum(0) / total
-        squares = (n - 1) * variance + n * (mean - self.level).square()
+        squares = (n - 1).clamp_min(1) * variance + n * (mean - self.level).square()
         scale = (squares.sum(0) / total).sqrt()
         self.scale = scale.where(scale > ROUNDING * self.level.abs(), torch.ones_like(scale))
 

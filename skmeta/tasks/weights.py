@@ -1,7 +1,13 @@
 """What rows count: a row of weight two is two rows, one of weight zero is none."""
 
+import warnings
+
 import numpy as np
-from sklearn.utils import check_array, compute_sample_weight
+import torch
+from sklearn.utils import check_array
+
+# Weights of less than this on average are told: they may be shares, which are meant to sum to one.
+LITTLE = 0.1
 
 
 def check_weight(sample_weight, n_rows, where=""):
@@ -21,7 +27,19 @@ def check_weight(sample_weight, n_rows, where=""):
         )
     if (weight < 0).any():
         raise ValueError(f"{where}sample_weight must be 0 or more for each row; got {weight.min()}.")
-    return weight
+    if 0 < weight.sum() < LITTLE * n_rows:
+        warnings.warn(
+            f"{where}sample_weight is {weight.mean():.2g} on average: {n_rows} rows count as "
+            f"{weight.sum():.2g}, which tells little. To have them count as {n_rows}, pass weight / "
+            "weight.mean().",
+            stacklevel=2,
+        )
+    return np.require(weight, requirements="CW")  # torch takes no negative strides or read-only memory
+
+
+def ones_if_none(weight, n_rows):
+    """Weights as a tensor, ones where there are none."""
+    return torch.ones(n_rows) if weight is None else torch.as_tensor(weight)
 
 
 def without_weightless(weight, *parts):
@@ -39,7 +57,7 @@ def times(weight, other):
     return weight * other
 
 
-def balanced_in_tasks(y, task):
-    """Weights of rows by which the classes of each task count alike; tasks stand together, in order."""
-    of_tasks = np.split(y, np.flatnonzero(np.diff(task)) + 1)
-    return np.concatenate([compute_sample_weight("balanced", labels) for labels in of_tasks])
+def balanced(codes, weight, n_classes):
+    """What a row of each class counts, so that those of each class that there is count alike."""
+    size = np.bincount(codes, weight, minlength=n_classes)
+    return size.sum() / (np.count_nonzero(size) * np.where(size > 0, size, 1))
