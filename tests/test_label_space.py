@@ -72,6 +72,20 @@ def test_tasks_of_fewer_classes_number_theirs_too():
     assert found([(X[y > 0], y[y > 0]) if i % 2 else (X, y) for i, (X, y) in enumerate(pools())]) == "shared"
 
 
+def test_weights_count_as_sizes_do():
+    rng = np.random.default_rng(1)
+    y = np.arange(30) % 3
+    tasks = [(rng.normal(size=(30, 2)), y) for _ in range(20)]
+    assert found([(X, y, np.array([4.0, 2.0, 1.0])[y]) for X, y in tasks]) == "shared"
+
+
+def test_many_columns_are_projected():
+    rng = np.random.default_rng(0)
+    common = rng.normal(size=(3, 400))
+    y = np.arange(30) % 3
+    assert found([(common[y] + rng.normal(size=(30, 400)), y) for _ in range(12)]) == "shared"
+
+
 def test_what_is_said_holds():
     model = TMAMLClassifier(label_space="shared", **START).fit(pools())
     assert model.label_space_ == "shared" and model.adapt([], []).classes_.tolist() == [0, 1, 2, 3]

@@ -441,3 +441,43 @@ def test_rows_of_other_classes_leave_a_shared_class_as_the_prior_has_it():
     layer, prior = (head(features, y, torch.full((6,), w).double()) for w in (1.0, 0.0))
     assert_allclose(layer["weight"][1].detach(), prior["weight"][1].detach())
     assert not np.allclose(layer["weight"][0].detach(), prior["weight"][0].detach())
+
+
+# ---- each row by the others
+
+
+def left_out_by_hand(head, features, y, weight):
+    """Logits of each row by a head that sees all others, and of its own weight what is above one."""
+    found = []
+    for i in range(len(y)):
+        others = weight.clone()
+        others[i] = (weight[i] - 1).clamp_min(0)
+        layer = head(features, y, others)
+        found.append(logits(layer, features[[i]])[0])
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 2.0, 3.0], [0.3, 1.0]])
+def test_least_squares_leave_out_each_row_exactly(weights):
+    head = LeastSquaresHead(4, n_classes=3).double()
+    features, y, _ = rows_of_classes(3)
+    weight = torch.tensor(weights).repeat(len(y))[: len(y)].double()
+    torch.testing.assert_close(
+        head.left_out(features, y, weight), left_out_by_hand(head, features, y, weight), rtol=1e-8, atol=1e-8
+    )
+
+
+def test_two_classes_leave_out_each_row_nearly():
+    head = LogisticHead(4).double()
+    features, y, weight = rows_of_classes(2)
+    found, truth = head.left_out(features, y, weight), left_out_by_hand(head, features, y, weight)
+    assert (found.softmax(-1) - truth.softmax(-1)).abs().max() < 0.1
+    assert (found.softmax(-1) - truth.softmax(-1)).abs().mean() < 0.02
+
+
+def rows_of_classes(n_classes, n_rows=24):
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(n_rows) % n_classes
+    features = torch.randn(n_rows, 4, generator=generator, dtype=torch.float64)
+    features[:, 0] += y
+    return features, y, torch.ones(n_rows, dtype=torch.float64)

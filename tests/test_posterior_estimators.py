@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from made_tasks import make_tasks
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.special import expit
@@ -423,3 +424,24 @@ def test_what_cannot_be_is_told():
     reg = skmeta.TMAMLRegressor(**FEW_STEPS).fit(tasks).adapt(*tasks[0])
     with pytest.raises(ValueError, match="'coverage' parameter of predict_interval must be a float in"):
         reg.predict_interval(tasks[0][0], coverage=90)
+
+
+def test_two_classes_of_a_users_module():
+    """Such a network runs under vmap, which shows the head no numbers."""
+    tasks = make_tasks(12)
+    module = nn.Sequential(nn.Linear(tasks[0][0].shape[1], 8), nn.Tanh())
+    clf = skmeta.TMAMLClassifier(module=module, head="posterior", max_iter=2, random_state=0).fit(tasks)
+    assert 0 <= clf.score(tasks) <= 1
+    assert clf.adapt([], []).predict(tasks[0][0]).shape == (len(tasks[0][1]),)
+
+
+def test_rows_of_one_task_need_no_order():
+    """Of many, some are looked at, of each class though they come in turn."""
+    rng = np.random.default_rng(0)
+    y = np.arange(1500) % 3
+    X = rng.normal(size=(1500, 4)) + y[:, None]
+    order = rng.permutation(1500)
+    in_turn = skmeta.TMAMLClassifier(random_state=0).fit(X, y)
+    mixed = skmeta.TMAMLClassifier(random_state=0).fit(X[order], y[order])
+    losses = [log_loss(y, model.predict_proba(X)) for model in (in_turn, mixed)]
+    assert losses[0] == pytest.approx(losses[1], abs=0.03)

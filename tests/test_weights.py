@@ -1,17 +1,22 @@
 """What rows count: ``sample_weight``, a third part of tasks, and ``class_weight``."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from made_tasks import ESTIMATORS, QUICK, REGRESSORS, flatten, make_lines, make_tasks
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skmeta
+from skmeta.tasks.targets import CommonScale, moments
 
 ALL = [*((e, make_tasks) for e in ESTIMATORS), *((e, make_lines) for e in REGRESSORS)]
 # The start alone, which is fitted in closed form or by the same steps.
@@ -165,17 +170,43 @@ def test_class_weights_multiply_sample_weights():
     assert_allclose(both, by_product, rtol=1e-4)
 
 
-def test_own_classes_are_balanced_in_each_support_set():
+def test_balanced_classes_mind_sample_weights():
+    (task,), (copies,) = weighted(rare(1), least=1)
+    settings = {"class_weight": "balanced", "random_state": 0}
+    by_weight = skmeta.TMAMLClassifier(**settings).fit(task[0], task[1], sample_weight=task[2])
+    by_copies = skmeta.TMAMLClassifier(**settings).fit(*copies)
+    # A copy that counts less than one is left out whole, of a row that counts more than one a one.
+    assert_allclose(by_weight.predict_proba(task[0]), by_copies.predict_proba(task[0]), atol=5e-3)
+
+
+def own_classes(n_rows=(10, 10, 10, 10, 10, 10, 10, 10, 10)):
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(90, 3)), np.repeat(np.arange(9), 10)
-    model = skmeta.TMAMLClassifier(class_weight="balanced", label_space="per_task", **QUICK).fit(X, y)
+    y = np.repeat(np.arange(len(n_rows)), n_rows)
+    return rng.normal(size=(len(y), 3)) + y[:, None] % 4, y
+
+
+def test_own_classes_are_balanced_in_each_support_set():
+    X, y = own_classes()
+    settings = QUICK | {"label_space": "per_task"}
+    model = skmeta.TMAMLClassifier(class_weight="balanced", **settings).fit(X, y)
     few, many = X[y == 3][:2], X[y == 4][:8]
     support = np.concatenate([few, many]), np.repeat([3, 4], [2, 8])
-    repeated_few = np.concatenate([few] * 4 + [many]), np.repeat([3, 4], [8, 8])
-    halved = np.where(repeated_few[1] == 3, 5 / 8, 5 / 8)
-    plain = skmeta.TMAMLClassifier(label_space="per_task", **QUICK).fit(X, y)
+    as_many = np.concatenate([few] * 4 + [many]), np.repeat([3, 4], [8, 8])
+    plain = skmeta.TMAMLClassifier(**settings).fit(X, y)
     plain.net_.module_.load_state_dict(model.net_.module_.state_dict())
-    assert_allclose(answers(model, support, X), answers(plain, (*repeated_few, halved), X), rtol=1e-3)
+    expected = answers(plain, (*as_many, np.full(16, 5 / 8)), X)
+    assert_allclose(answers(model, support, X), expected, rtol=1e-3)
+    assert_array_equal(model.predict_tasks([support], [X])[0], skmeta.adapt(plain, *as_many).predict(X))
+
+
+def test_stratified_episodes_are_balanced_already():
+    X, y = own_classes((12, 12, 12, 12))
+    settings = QUICK | {"label_space": "per_task", "n_shot": 3, "n_query": 3, "n_way": 2}
+    plain, balanced = (
+        skmeta.TMAMLClassifier(class_weight=class_weight, **settings).fit(X, y)
+        for class_weight in (None, "balanced")
+    )
+    assert_allclose(balanced.loss_curve_, plain.loss_curve_, rtol=1e-5)
 
 
 # ---- scores, tools
@@ -185,21 +216,29 @@ def test_scores_of_tasks_are_weighted():
     tasks, _ = weighted(make_tasks(9), least=1)
     model = skmeta.TMAMLClassifier(**QUICK).fit(tasks)
     heavy = [(X, y, np.where(y == y[0], 1e-9, 1.0)) for X, y, _ in tasks]
-    drawn = skmeta.evaluate(model, heavy, n_episodes=9, metric="neg_log_loss")
-    assert np.isfinite(drawn.scores).all()
-    for metric in "accuracy", accuracy_score:
-        constant = skmeta.evaluate(LogisticRegression(), heavy, n_episodes=9, metric=metric)
-        assert constant.mean > 0.99  # of the class that counts, which the fit was told of too
-    assert 0 <= model.score(heavy) <= 1
+    assert np.isfinite(skmeta.evaluate(model, heavy, n_episodes=9, metric="neg_log_loss").scores).all()
+    rivals = LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression())
+    for rival in rivals:  # they answer the class that counts, which their fit was told of too
+        for metric in "accuracy", accuracy_score:
+            assert skmeta.evaluate(rival, heavy, n_episodes=9, metric=metric).mean > 0.99
+    X_all, y_all, weight = (np.concatenate(part) for part in zip(*heavy, strict=True))
+    groups = np.repeat(np.arange(9), [len(task[1]) for task in heavy])
+    assert model.score(X_all, y_all, weight, groups=groups) == model.score(heavy)
+    assert model.score(heavy) != model.score([task[:2] for task in heavy])
 
 
-def test_scores_of_regressors_are_weighted():
-    tasks = [(X, y, np.where(np.arange(len(y)) % 2, 0.0, 1.0)) for X, y in make_lines(9)]
-    few = [(X[::2], y[::2]) for X, y, _ in tasks]
-    model = skmeta.TMAMLRegressor(**QUICK).fit(few)
-    assert model.score(tasks) == pytest.approx(model.score(few), abs=0.2)
-    scores = skmeta.evaluate(LinearRegression(), tasks, n_episodes=9, metric=r2_score).scores
-    assert scores.shape == (9,)
+@pytest.mark.parametrize(("estimator", "make"), ALL)
+def test_rows_of_weight_zero_are_not_scored(estimator, make):
+    tasks, _ = weighted(make(9))
+    fewer = [without_zeros(*task) for task in tasks]
+    model = estimator(**QUICK).fit(tasks)
+    assert model.score(tasks) == model.score(fewer)
+    for n_shot in 1, 4:
+        of_all, of_fewer = (skmeta.evaluate(model, t, n_episodes=18, n_shot=n_shot) for t in (tasks, fewer))
+        assert_array_equal(of_all.scores, of_fewer.scores)
+    one_row = [(*tasks[0][:2], np.eye(len(tasks[0][1]))[0])]
+    with pytest.warns(UserWarning, match="1 of 10 tasks cannot give an episode"):
+        assert model.score(tasks + one_row) == model.score(tasks)
 
 
 def test_weights_reach_a_pipeline_and_a_few_shot_estimator():
@@ -212,8 +251,61 @@ def test_weights_reach_a_pipeline_and_a_few_shot_estimator():
     assert_allclose(skmeta.FewShotClassifier(pipe).fit(*task).predict_proba(task[0]), expected, rtol=1e-3)
     with config_context(enable_metadata_routing=True):
         learner = skmeta.TMAMLClassifier(**QUICK).set_fit_request(sample_weight=True)
-        weight = np.where(y_all == y_all[0], 0.0, 1.0)
-        weight[:20] = 1.0
+        weight = np.where(groups == 0, 0.0, 1.0)
         scaler = StandardScaler().set_fit_request(sample_weight=False)
-        routed = make_pipeline(scaler, learner).fit(X_all, y_all, groups=groups, sample_weight=weight)
-    assert routed[-1].n_tasks_ == 9
+        with pytest.warns(UserWarning, match="task 0 has no rows of a weight above 0"):
+            make_pipeline(scaler, learner).fit(X_all, y_all, groups=groups, sample_weight=weight)
+
+
+def test_a_class_without_weight_is_none_to_a_few_shot_estimator():
+    X, y = own_classes((10, 10, 10))
+    prior = skmeta.TMAMLClassifier(label_space="per_task", n_way=2, **QUICK).fit(*own_classes())
+    for gone in 0, 1, 2:
+        model = skmeta.FewShotClassifier(prior).fit(X, y, np.where(y == gone, 0.0, 1.0))
+        without = skmeta.FewShotClassifier(prior).fit(X[y != gone], y[y != gone])
+        assert model.classes_.tolist() == without.classes_.tolist()
+        assert_array_equal(model.predict_proba(X), without.predict_proba(X))
+
+
+# ---- what may be a weight
+
+
+@pytest.mark.parametrize("form", [lambda w: w[::-1][::-1], lambda w: w.tolist(), pd.Series, torch.as_tensor])
+def test_weights_of_any_form(form):
+    X, y = make_lines(1)[0]
+    weight = np.linspace(0.5, 2, len(y))
+    expected = skmeta.TMAMLRegressor(random_state=0).fit(X, y, sample_weight=weight).predict(X)
+    model = skmeta.TMAMLRegressor(random_state=0).fit(X, y, sample_weight=form(weight))
+    assert_array_equal(model.predict(X), expected)
+    assert_array_equal(model.adapt(X, y, form(weight)).predict(X), expected)
+
+
+def test_read_only_and_reversed_weights_are_taken():
+    X, y = make_lines(1)[0]
+    weight = np.linspace(0.5, 2, len(y))
+    weight.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        skmeta.TMAMLRegressor(random_state=0).fit(X, y, sample_weight=weight[::-1]).adapt(X, y, weight)
+
+
+def test_a_third_part_may_be_none():
+    tasks = make_tasks(9)
+    X = tasks[0][0]
+    none = skmeta.TMAMLClassifier(**QUICK).fit([(*task, None) for task in tasks])
+    ones = skmeta.TMAMLClassifier(**QUICK).fit([(*task, np.ones(len(X))) for task in tasks])
+    assert_array_equal(answers(none, (*tasks[1], None), X), answers(ones, tasks[1], X))
+
+
+def test_shares_that_are_taken_for_counts_are_told():
+    X, y = make_lines(1, n_rows=100)[0]
+    with pytest.warns(UserWarning, match=r"sample_weight is 0.01 at most: 100 rows count as 1"):
+        model = skmeta.TMAMLRegressor(random_state=0).fit(X, 1e3 * y, sample_weight=np.full(100, 0.01))
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_the_common_scale_of_less_than_two_rows():
+    y = torch.randn(5, 8, 1, dtype=torch.float64)
+    of_tasks = zip(*(moments(values, torch.full((8,), 0.05)) for values in y), strict=True)
+    scaler = CommonScale(*map(torch.stack, of_tasks))
+    assert 0 < scaler.scale < 2

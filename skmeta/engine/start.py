@@ -28,8 +28,8 @@ MOST_RANDOM, ROWS_FOR_A_FEATURE = 256, 5
 # strongly; how strongly their means are drawn to zero. A few tasks cannot tell of many features.
 FEATURES, CONSTANT, OF_PRECISIONS, OF_MEANS = 1.3, -0.7, 0.1, 0.25
 # More features than these share the variance of so many, before and where data tell little. With that of a
-# few for each, 256 columns of embeddings gave ridge regression 20 times too much of it: of five new intents of
-# BANKING77, five rows each, 93.8 % were right, with this 94.2 %.
+# few for each, 256 columns of embeddings gave ridge regression 20 times too much of it: of five new intents
+# of BANKING77, five rows each, 93.8 % were right, with this 94.2 %.
 FEW_FEATURES = 5
 # How strongly all numbers of a single task's prior are drawn to what they are before: each row by the others
 # alone, of 30, would want logits without bound.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.utils import check_array
 
-# Weights of less than this on average are told: they may be shares, which are meant to sum to one.
+# Weights that are all less than this are told: they may be shares, which are meant to sum to one.
 LITTLE = 0.1
 
 
@@ -27,9 +27,9 @@ def check_weight(sample_weight, n_rows, where=""):
         )
     if (weight < 0).any():
         raise ValueError(f"{where}sample_weight must be 0 or more for each row; got {weight.min()}.")
-    if 0 < weight.sum() < LITTLE * n_rows:
+    if 0 < weight.max(initial=0) < LITTLE:
         warnings.warn(
-            f"{where}sample_weight is {weight.mean():.2g} on average: {n_rows} rows count as "
+            f"{where}sample_weight is {weight.max():.2g} at most: {n_rows} rows count as "
             f"{weight.sum():.2g}, which tells little. To have them count as {n_rows}, pass weight / "
             "weight.mean().",
             stacklevel=2,
