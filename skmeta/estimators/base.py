@@ -143,35 +143,40 @@ class MetaEstimator(HasParameters):
             chosen = chosen | {"early_stopping": False}
             if probe.verbose:
                 print(choice)
-        training_rows, validation_rows = split_rows(probe, tasks, plan, seed)
-        if resume:
-            probe._continue_plan(plan, tasks)
-        plan.learn(training_rows)
-        # A run that made no step yet has nothing to go on from.
-        from_start = plan.head == "posterior" and first == 0
-        if resume and not from_start:
-            network = probe._network()._replace(net=copy_net(probe.net_, probe.callbacks))
-            if plan.head == "posterior":
-                network.net.module_.head.calibration.fill_(1.0)  # it was that of the state that is left
-            rows = network.rows(tasks.X, probe.augment, plan.weight)
-        else:
-            network, rows = started(probe, tasks, plan, training_rows, seed, device)
-        steps = range(first, first + probe.max_iter)
-        training, validation = make_sources(
-            probe, network, rows, tasks, plan, training_rows, validation_rows, seed, steps
-        )
-        if len(steps):
-            meta_train(network.net, training, validation, seed + first)
-        if from_start and best_epoch(network.net) == 0 and not probe.warm_start:
-            # The start it is: of all tasks, then. What goes on must not know those that are held out.
-            start(probe, network, rows, tasks, plan, plan.rows)
+        network = probe._trained(tasks, plan, seed, device, first, resume)
         if choice:
             network.net.module_.head.calibration.fill_(choice.calibration)
-        network.net.module_.eval()
         self._fitted_params = params
         self._was_chosen = chosen | {"inner_steps": probe.inner_steps}
         self._keep(probe, network, plan, seed, tasks, choice)
         return self
+
+    def _trained(self, tasks, plan, seed, device, first, resume):
+        """The ``Network`` after its outer steps from ``first`` on, or its start if that is what is kept."""
+        training_rows, validation_rows = split_rows(self, tasks, plan, seed)
+        if resume:
+            self._continue_plan(plan, tasks)
+        plan.learn(training_rows)
+        # A run that made no step yet has nothing to go on from.
+        from_start = plan.head == "posterior" and first == 0
+        if resume and not from_start:
+            network = self._network()._replace(net=copy_net(self.net_, self.callbacks))
+            if plan.head == "posterior":
+                network.net.module_.head.calibration.fill_(1.0)  # it was that of the state that is left
+            rows = network.rows(tasks.X, self.augment, plan.weight)
+        else:
+            network, rows = started(self, tasks, plan, training_rows, seed, device)
+        steps = range(first, first + self.max_iter)
+        training, validation = make_sources(
+            self, network, rows, tasks, plan, training_rows, validation_rows, seed, steps
+        )
+        if len(steps):
+            meta_train(network.net, training, validation, seed + first)
+        if from_start and best_epoch(network.net) == 0 and not self.warm_start:
+            # The start it is: of all tasks, then. What goes on must not know those that are held out.
+            start(self, network, rows, tasks, plan, plan.rows)
+        network.net.module_.eval()
+        return network
 
     def adapt(self, X, y, sample_weight=None):
         """Adapt to one task by its support set, always from the meta-trained state.
