@@ -142,8 +142,9 @@ def _fit_to_episodes(learner, head, episodes, n_tasks, means):
     # Episodes of classes of a task's own differ, if they have one task.
     n_told = n_tasks if means else len(episodes.support_x)
     strengths = {"log_precision": OF_PRECISIONS / n_told} | ({"mean": OF_MEANS / n_told} if means else {})
-    # Shared classes want more variance. Of WISDM, 43 columns, one seed, 27.9 and 20.5 % were wrong with that of
-    # a few for each column, 29.1 and 21.4 % if they share it; log losses of males were .94 and .97 of the best.
+    # Shared classes want more variance. Of WISDM, 43 columns, one seed, 27.9 and 20.5 % were wrong with that
+    # of a few for each column, 29.1 and 21.4 % if they share it; log losses of males were .94 and .97 of the
+    # best rival's.
     n_features = head.n_features if head.reads_support else FEW_FEATURES
     return _minimize(head, lambda part: _loss(learner, head, *part) / n_query, parts, strengths, n_features)
 
