@@ -137,8 +137,9 @@ class PosteriorHead(nn.Module):
     """Base of the heads whose layer of a task is a posterior."""
 
     is_posterior, reads_support = True, False
-    # Log precision of features that are about to get a weight, and the least then of the others.
-    opened, others_at_least = 4.0, -math.inf
+    # Log precisions, as training begins, of features that are about to get a weight, and of the others; None
+    # leaves these as they are.
+    opened, others = 4.0, None
     # How strongly means are drawn to zero: over the number of tasks, the weight of their squares.
     of_means = 0.0
 
@@ -200,7 +201,8 @@ class PosteriorHead(nn.Module):
         """Let the features that have no weight get some, and change for each task."""
         closed = self.log_precision == CLOSED
         if closed.any():
-            p = torch.where(closed, self.opened, self.log_precision.clamp_min(self.others_at_least))
+            others = self.log_precision if self.others is None else self.others
+            p = torch.where(closed, self.opened, others)
             self.log_precision[..., :-1] = p[..., :-1]
         self.is_open.fill_(True)
 
@@ -252,7 +254,7 @@ class LeastSquaresHead(PosteriorHead):
     the prior of the means, 15 people's activities were learned by heart.
     """
 
-    opened, others_at_least, of_means = 0.0, 4.0, 3.0
+    opened, others, of_means = 0.0, 4.0, 3.0
 
     def __init__(self, n_features, n_classes=None):
         super().__init__()
