@@ -78,11 +78,17 @@ def fit_start(learner, tasks, episodes, n_tasks):
     # On the CPU, since not all devices know doubles.
     head = learner.head.narrowed(_n_features(learner)).cpu().double()
     loss = None
-    if tasks is None:
+    if tasks is not None:
+        _fit_to_tasks(learner, head, tasks, n_tasks)
+    else:
         means = starts_with_means(learner, n_tasks)
         loss = _fit_to_episodes(learner, head, episodes, n_tasks, means)
-        learner.head.take(head)
-        return loss
+    learner.head.take(head)
+    return loss
+
+
+def _fit_to_tasks(learner, head, tasks, n_tasks):
+    """Change the head to the prior of whole tasks, in closed form or nearly."""
     features = _features_of_input(learner, tasks.support_x)
     y, weight = tasks.support_y.cpu(), tasks.support_weight.cpu().double()
     if not y.is_floating_point():
@@ -92,8 +98,6 @@ def fit_start(learner, tasks, episodes, n_tasks):
     else:
         many = features.shape[-1] * ROWS_FOR_A_FEATURE > weight.sum()
         head.load_state_dict(fit_prior(features, y.double(), weight, many=bool(many)), strict=False)
-    learner.head.take(head)
-    return None
 
 
 def _prior_of_one(features, y, weight):

@@ -16,9 +16,9 @@ from skmeta.core.posterior import LeastSquaresHead, LogisticHead
 from skmeta.estimators.auto import chosen_head, chosen_shots
 from skmeta.estimators.base import MetaEstimator
 from skmeta.tasks.batch import OwnClasses, SharedClasses
-from skmeta.tasks.label_space import may_be_numbers, mean_the_same, occur_again
+from skmeta.tasks.label_space import are_shared
 from skmeta.tasks.split import check_query_classes, usable_rows
-from skmeta.tasks.weights import balanced, times
+from skmeta.tasks.weights import balancing, times
 
 
 @dataclass
@@ -252,7 +252,8 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         if self.class_weight is None:
             return None
         if self.class_weight == "balanced":
-            return None if own_classes else balanced(codes, tasks.weight, len(classes))
+            size = torch.as_tensor(np.bincount(codes, tasks.weight, minlength=len(classes))).double()
+            return None if own_classes else balancing(size).numpy()
         if own_classes:
             raise ValueError(
                 "class_weight must be None or 'balanced' where the last layer is made of the classes of a "
@@ -310,10 +311,7 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
             return self.label_space == "shared"
         if tasks.n_tasks == 1:
             return len(classes) <= self.n_way
-        is_table = self.module is None and len(tasks.X.shape) == 2
-        if is_table and may_be_numbers(tasks, codes, classes):
-            return mean_the_same(tasks, codes)
-        return occur_again(tasks, codes, len(classes))
+        return are_shared(tasks, codes, classes, self.module is None and len(tasks.X.shape) == 2)
 
     def _encode_support(self, y, weight, where=""):
         """Number of each support row's class, what the row counts, and the classes of the task."""

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmeta.estimators.adapted import adapt, last_of
 from skmeta.estimators.base import MetaEstimator
+from skmeta.tasks.weights import without_weightless
 
 
 class FewShotEstimator(BaseEstimator):
@@ -47,9 +48,8 @@ class FewShotEstimator(BaseEstimator):
         self._check_prior()
         known_y = self._as_the_prior_knows(y)
         model = adapt(self.prior, X, known_y, sample_weight)
-        if sample_weight is not None:  # what weighs nothing is no row
-            counts = np.flatnonzero(np.asarray(sample_weight))
-            y, known_y = np.asarray(y)[counts], np.asarray(known_y)[counts]
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        y, known_y, _ = without_weightless(weight, np.asarray(y), np.asarray(known_y))
         self._keep_task(model, y, known_y)
         self.model_ = model
         for name in ("n_features_in_", "feature_names_in_"):

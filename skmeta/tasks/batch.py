@@ -8,6 +8,7 @@ import torch
 
 from skmeta.tasks import limits
 from skmeta.tasks.targets import CommonScale, TargetScaler
+from skmeta.tasks.weights import balancing
 
 
 class Batch(NamedTuple):
@@ -166,10 +167,7 @@ class OwnClasses:
 def _balanced(y, weight, n_way):
     """Weights by which the rows of each class count alike, and all rows as much as before."""
     member = torch.nn.functional.one_hot(y, n_way) * weight[..., None]
-    size = member.sum(-2)
-    n_held = (size > 0).sum(-1, keepdim=True).clamp_min(1)
-    of_class = size.sum(-1, keepdim=True) / n_held / size.where(size > 0, torch.ones_like(size))
-    return (member * of_class[..., None, :]).sum(-1)
+    return (member * balancing(member.sum(-2))[..., None, :]).sum(-1)
 
 
 @dataclass

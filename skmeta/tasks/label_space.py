@@ -12,26 +12,34 @@ MOST_COLUMNS = 256
 LEVEL = 0.05
 
 
-def occur_again(tasks, codes, n_classes):
-    """Whether some task holds every class, or most classes occur in several tasks."""
+def are_shared(tasks, codes, classes, is_table):
+    """Whether labels mean the same in all tasks, of which there are several.
+
+    They do if some task holds every class, or most classes occur in several tasks. If tasks may have numbered
+    their own classes, rows tell, where they are those of a table.
+    """
     held = np.unique(np.stack([tasks.task, codes]), axis=1)
-    one_has_all = np.bincount(held[0]).max() == n_classes
+    if is_table and _may_be_numbers(held, classes, tasks.n_tasks):
+        return _mean_the_same(tasks, codes)
+    one_has_all = np.bincount(held[0]).max() == len(classes)
     return bool(one_has_all or (np.bincount(held[1]) > 1).mean() > 0.5)
 
 
-def may_be_numbers(tasks, codes, classes):
-    """Whether tasks may have numbered their own classes: 0, 1, 2 and so on in each, or from 1 on."""
-    if classes.dtype.kind not in "iuf" or len(classes) < 3 or tasks.n_tasks < LEAST_COMPARED:
+def _may_be_numbers(held, classes, n_tasks):
+    """Whether tasks may have numbered their own classes: 0, 1, 2 and so on in each, or from 1 on.
+
+    ``held`` are pairs of a task and a class that it has.
+    """
+    if classes.dtype.kind not in "iuf" or len(classes) < 3 or n_tasks < LEAST_COMPARED:
         return False
     if not np.array_equal(classes - classes[0], np.arange(len(classes))) or classes[0] not in (0, 1):
         return False
-    held = np.unique(np.stack([tasks.task, codes]), axis=1)
-    last = np.zeros(tasks.n_tasks, dtype=np.int64)
+    last = np.zeros(n_tasks, dtype=np.int64)
     np.maximum.at(last, *held)
-    return bool((np.bincount(held[0], minlength=tasks.n_tasks) == last + 1).all())
+    return bool((np.bincount(held[0], minlength=n_tasks) == last + 1).all())
 
 
-def mean_the_same(tasks, codes):
+def _mean_the_same(tasks, codes):
     """Whether classes of one label are more alike between tasks than with labels dealt anew in each of them.
 
     Permutation tests, on some tasks, of what labels without a meaning cannot have in common: the means of

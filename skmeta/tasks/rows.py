@@ -360,7 +360,7 @@ def _read_task(estimator, task, name, reset, has_others):
         raise ValueError(f"{name} has y of the shapes {labels[0].shape} and {labels[1].shape}.")
     weight = _weight_of(task, len(labels[0]), name)
     X, y, weight = without_weightless(weight, concatenate_rows(rows), concatenate_labels(labels))
-    return X, y, min(len(labels[0]), len(y)), weight
+    return X, y, len(labels[0]), weight
 
 
 class LoadedRows:

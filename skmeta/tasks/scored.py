@@ -12,7 +12,7 @@ import torch
 from sklearn.utils import _safe_indexing
 
 from skmeta.tasks import limits
-from skmeta.tasks.rows import Tasks, look_at_tasks
+from skmeta.tasks.rows import Tasks, look_at_tasks, pairs_of
 from skmeta.tasks.split import make_sampler, usable_rows
 
 # How often an episode is drawn again, at most, to have two classes in its support set.
@@ -61,9 +61,8 @@ class ScoredEpisodes:
         """Each ``Episode``."""
         names, y, weight, given = self.tasks.names, self.tasks.y, self.tasks.weight, self.tasks.given
         for i, of_task in groupby(zip(self.task, self.rows, strict=True), key=itemgetter(0)):
-            parts = self.source[i]
-            # The same where a task has no query set of its own.
-            X_support, X_query = parts[0], parts[2 if given is not None else 0]
+            pairs = pairs_of(self.source[i])
+            X_support, X_query = pairs[0][0], pairs[-1][0]  # the same without a query set of the task's own
             for _, (support, query) in of_task:
                 yield Episode(
                     names[i],

@@ -57,7 +57,10 @@ def times(weight, other):
     return weight * other
 
 
-def balanced(codes, weight, n_classes):
-    """What a row of each class counts, so that those of each class that there is count alike."""
-    size = np.bincount(codes, weight, minlength=n_classes)
-    return size.sum() / (np.count_nonzero(size) * np.where(size > 0, size, 1))
+def balancing(size):
+    """What a row of each class counts, so that classes of such sizes, a tensor (..., n_classes), count alike.
+
+    All rows together count as before.
+    """
+    n_held = (size > 0).sum(-1, keepdim=True).clamp_min(1)
+    return size.sum(-1, keepdim=True) / n_held / size.where(size > 0, torch.ones_like(size))
