@@ -54,10 +54,10 @@ IMAGES = {"kinds": ("per_task",), "studies": ("omniglot",), "views": ("images",)
 OURS = [
     *of_each_kind("TMAML", "TMAML"),
     *of_each_kind("TAML", "TAML"),
-]
-LONG = [
     *of_each_kind("TMAML, told", "TMAML", told=True),
     *of_each_kind("TAML, told", "TAML", told=True),
+]
+LONG = [
     *of_each_kind("TMAML, tuned", "TMAML", told=True, grid=GUIDE),
     *of_each_kind("TAML, tuned", "TAML", told=True, grid=GUIDE),
     *of_each_kind("TMAML, first order", "TMAML", {"meta_gradient": "first_order"}, **ABLATED),
