@@ -404,13 +404,13 @@ def test_the_prior_does_not_depend_on_units():
     assert_allclose(scaled["log_noise"], plain["log_noise"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("many", [False, True])
-def test_features_that_are_constant_or_the_same_do_no_harm(many):
+@pytest.mark.parametrize("are_tied", [False, True])
+def test_features_that_are_constant_or_the_same_do_no_harm(are_tied):
     x, y, weight = make_groups()
     wide = torch.cat([x, torch.zeros_like(x), x], -1)
-    prior = fit_prior(wide, y, weight, many=many)
+    prior = fit_prior(wide, y, weight, n_tied=9 * are_tied)
     assert all(p.isfinite().all() for p in prior.values())
-    plain = predict(head_of(fit_prior(x, y, weight, many=many))(x, y, weight), x)[0]
+    plain = predict(head_of(fit_prior(x, y, weight, n_tied=3 * are_tied))(x, y, weight), x)[0]
     ours = predict(head_of(prior)(wide, y, weight), wide)[0]
     assert (ours - plain)[weight > 0].square().mean().sqrt() < 0.05 * y[weight > 0].std()
 
@@ -427,8 +427,8 @@ def test_many_features_are_shrunk():
     y = x @ truth + 0.5 * rng.randn(230, 1) + 0.5 * rng.randn(230, 10)
     x, y = torch.tensor(x), torch.tensor(y)[..., None]
     errors = []
-    for many in False, True:
-        prior = fit_prior(x[:30], y[:30], torch.ones(30, 10), many=many)
+    for n_tied in 0, 150:
+        prior = fit_prior(x[:30], y[:30], torch.ones(30, 10), n_tied=n_tied)
         mean = x[30:] @ prior["mean"][0, :-1] + prior["mean"][0, -1]
         errors.append((mean - y[30:, :, 0]).square().mean().item())
     assert errors[1] < 0.9 * errors[0] and errors[1] < 0.95 * y.var().item()

@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from skmeta.core.kernel import KernelFeatures
 from skmeta.parameter_rules import POSITIVE, check_value
 
 # No root, logarithm or quotient of less than this.
@@ -43,7 +44,7 @@ class MLP(nn.Module):
 
 
 class InputAndMLP(nn.Module):
-    """The input, beside what an ``MLP`` makes of it: ``(n_rows, in_features + widths[-1])``.
+    """The input, beside what an ``MLP`` makes of it: ``(n_rows, in_features + n_centers + widths[-1])``.
 
     A good linear model of the input stays one, whatever the network learns.
 
@@ -52,6 +53,8 @@ class InputAndMLP(nn.Module):
     in_features : int
     hidden_layer_sizes : tuple of int
         Width of each layer, one at least.
+    n_centers : int, default=0
+        Of the ``KernelFeatures`` between the two; 0 for none.
 
     Examples
     --------
@@ -60,13 +63,18 @@ class InputAndMLP(nn.Module):
     torch.Size([2, 7])
     """
 
-    def __init__(self, in_features, hidden_layer_sizes):
+    def __init__(self, in_features, hidden_layer_sizes, n_centers=0):
         super().__init__()
-        self.in_features = in_features
+        self.n_kept = in_features + n_centers
+        self.kernel = KernelFeatures(in_features, n_centers) if n_centers else None
         self.mlp = MLP(in_features, hidden_layer_sizes)
 
     def forward(self, x):
-        return torch.cat([x, self.mlp(x)], -1)
+        return torch.cat([self.kept(x), self.mlp(x)], -1)
+
+    def kept(self, x):
+        """The features that no training changes: ``(n_rows, n_kept)``."""
+        return x if self.kernel is None else torch.cat([x, self.kernel(x)], -1)
 
 
 class WeightedFeatures(nn.Module):

@@ -9,9 +9,13 @@ LEAST_NOISE = 1e-10
 # Least and largest deviation over tasks of what features add, in units of the noise's. With more features
 # than rows the likelihood may want no noise at all; a variance of 10,000 times it still suits float32.
 NEGLIGIBLE, OVERWHELMING = 1e-4, 100.0
+# Logarithm of the precision of tied means, in units of the noise's.
+MOST_LOG_RIDGE = 25.0
+# Steps of L-BFGS where features are learned too, and how strongly that is drawn to zero.
+STEPS_WITH_FEATURES, WEAKLY = 100, 1e-4
 
 
-def fit_prior(features, y, weight, random=None, many=False):
+def fit_prior(features, y, weight, random=None, n_tied=0, learned=()):
     """Prior of a ``GaussianHead`` from training tasks: the linear mixed model, by restricted likelihood.
 
     For each output, means and noise are in closed form given the deviations over tasks, as multiples of the
@@ -22,47 +26,65 @@ def fit_prior(features, y, weight, random=None, many=False):
     Parameters
     ----------
     features : Tensor of shape (n_tasks, n_rows, n_features)
+        Or, with ``learned``, a function that makes it, in double precision.
     y : Tensor of shape (n_tasks, n_rows, n_outputs)
     weight : Tensor of shape (n_tasks, n_rows)
         Zero for padding; a row of weight two is two rows.
     random : Tensor of bool of shape (n_features,) or None
         Features whose weights vary over tasks; None, all may. The constant's does.
-    many : bool, default=False
-        Whether features are many, compared with rows: then their means have a prior too, of zero and a
-        learned variance, and their deviations are one number, all in units of the features' sizes.
+    n_tied : int, default=0
+        Of so many last features, weights have one variance over tasks, and means another one around zero:
+        what many features, compared with rows, need.
+    learned : list of Tensor
+        What a function ``features`` depends on, to be learned too; drawn to zero, but so weakly that it only
+        keeps within bounds what tasks do not tell.
 
     Returns
     -------
     dict of str to Tensor
         ``mean``, ``log_precision`` and ``log_noise``, as ``GaussianHead`` has them.
     """
-    x, root = with_constant(features.detach().double()), weight.double().sqrt()[..., None]
-    x, y, total = x * root, y.double() * root, weight.double().sum()
-    # To one size, so that one start, one tolerance and, of many, one deviation serve all.
-    size = (x.square().sum((0, 1)) / total).sqrt()
-    size = torch.where(size > 0, size, 1.0)
-    x = x / size
-    varies = torch.ones_like(size, dtype=torch.bool)
+    root, total = weight.double().sqrt()[..., None], weight.double().sum()
+    y = y.double() * root
+
+    def columns():
+        return with_constant(features() if learned else features.detach().double()) * root
+
+    with torch.no_grad():
+        fixed = columns()
+        # To one size, so that one start and one tolerance serve all; the tied ones together.
+        size = (fixed.square().sum((0, 1)) / total).sqrt()
+        is_tied = torch.zeros_like(size, dtype=torch.bool)
+        is_tied[-1 - n_tied : -1] = True
+        size = torch.where(is_tied, size[is_tied].square().sum().sqrt(), size)
+        size = torch.where(size > 0, size, 1.0)
+    varies = torch.ones_like(is_tied)
     if random is not None:
         varies[:-1] = random
-    number = torch.arange(int(varies.sum()), device=x.device)
-    if many:
-        number = (number == number[-1]).long()
-    deviations = x.new_ones((y.shape[-1], int(number[-1]) + 1), requires_grad=True)
-    log_ridge = x.new_zeros(y.shape[-1], requires_grad=True) if many else None
+    group = torch.arange(len(size), device=y.device)
+    group[is_tied] = -1
+    number = group[varies].unique(return_inverse=True)[1]
+    n_others = int((varies & ~is_tied).sum())
+    share = torch.where(is_tied[varies], 1.0, n_others**-0.5).double()
+    deviations = y.new_ones((y.shape[-1], int(number.max()) + 1), requires_grad=True)
+    log_ridge = y.new_zeros(y.shape[-1], requires_grad=n_tied > 0)
 
-    def multiples():  # of the noise's deviation: about as many as given, all together at most OVERWHELMING
-        return OVERWHELMING * (deviations[:, number] / OVERWHELMING).tanh() / len(number) ** 0.5
+    def solved():
+        x = (columns() if learned else fixed) / size
+        # Of the noise's deviation: about as much as given, all together at most OVERWHELMING.
+        relative = share * bounded(deviations[:, number], OVERWHELMING)
+        penalty = is_tied * bounded(log_ridge, MOST_LOG_RIDGE).exp()[:, None]
+        return *_mixed_model(x, y, total, varies, relative, penalty), relative
 
     def criterion():
         optimizer.zero_grad()
-        value = _mixed_model(x, y, total, varies, multiples(), log_ridge)[0]
+        value = solved()[0] + WEAKLY * sum(p.square().sum() for p in learned)
         value.backward()
         return value
 
     optimizer = torch.optim.LBFGS(
-        [deviations, log_ridge] if many else [deviations],
-        max_iter=500,
+        [p for p in (deviations, log_ridge, *learned) if p.requires_grad],
+        max_iter=STEPS_WITH_FEATURES if learned else 500,
         tolerance_grad=1e-9,
         tolerance_change=1e-14,
         line_search_fn="strong_wolfe",
@@ -70,15 +92,23 @@ def fit_prior(features, y, weight, random=None, many=False):
     with torch.enable_grad():
         optimizer.step(criterion)
     with torch.no_grad():
-        _, mean, noise = _mixed_model(x, y, total, varies, multiples(), log_ridge)
+        _, mean, noise, relative = solved()
         deviation = torch.full_like(mean, NEGLIGIBLE)
-        deviation[:, varies] = multiples().abs().clamp_min(NEGLIGIBLE)
+        deviation[:, varies] = relative.abs().clamp_min(NEGLIGIBLE)
         log_precision = -2 * (deviation * noise.sqrt()[:, None] / size).log()
         return {"mean": mean / size, "log_precision": log_precision, "log_noise": noise.log()}
 
 
-def _mixed_model(x, y, total, varies, relative, log_ridge):
-    """-2 log likelihoods of a row, summed over outputs; means ``(n_outputs, q)`` and noise variances."""
+def bounded(value, most):
+    """About the value as long as it is far from ``most``, which is never passed."""
+    return most * (value / most).tanh()
+
+
+def _mixed_model(x, y, total, varies, relative, penalty):
+    """-2 log likelihoods of a row, summed over outputs; means ``(n_outputs, q)`` and noise variances.
+
+    Means have the precision ``penalty`` ``(n_outputs, q)``, in units of the noise's; zero for a flat prior.
+    """
     q, n_outputs = x.shape[-1], y.shape[-1]
     z = x[..., varies] * relative[:, None, None]  # axes: outputs, tasks, rows, features
     both = torch.cat([x.expand(n_outputs, *x.shape), y.movedim(-1, 0)[..., None]], -1)
@@ -91,18 +121,15 @@ def _mixed_model(x, y, total, varies, relative, log_ridge):
         rows = both.flatten(1, 2)
         told = torch.linalg.solve_triangular(factor, z.mT @ both, upper=False).flatten(1, 2)
         gram = rows.mT @ rows - told.mT @ told
-    # As little as keeps collinear features from failing; of the constant, never more.
-    penalty = torch.full_like(gram[:, 0, :q], 1e-9 * float(total))
-    if log_ridge is not None:
-        penalty = torch.cat([penalty[:, :-1] + log_ridge.exp()[:, None], penalty[:, -1:]], -1)
-    of_mean = torch.linalg.cholesky(gram[:, :q, :q] + torch.diag_embed(penalty))
+    # As little as keeps collinear features from failing.
+    of_mean = torch.linalg.cholesky(gram[:, :q, :q] + torch.diag_embed(penalty + 1e-9 * total))
     half = torch.linalg.solve_triangular(of_mean, gram[:, :q, q:], upper=False)
     mean = torch.linalg.solve_triangular(of_mean.mT, half, upper=True)[..., 0]
-    n_free = (total - q).clamp_min(1) if log_ridge is None else total
+    is_drawn = penalty > 0
+    n_free = (total - (~is_drawn).sum(-1)).clamp_min(1)
     noise = ((gram[:, q, q] - half.square().sum((1, 2))) / n_free).clamp_min(LEAST_NOISE)
     value = n_free * noise.log() + _log_det(factor).sum(1) + _log_det(of_mean)
-    if log_ridge is not None:
-        value = value - penalty.log().sum(-1)
+    value = value - torch.where(is_drawn, penalty, 1.0).log().sum(-1)
     return value.sum() / total, mean, noise
 
 

@@ -153,7 +153,9 @@ class MLPNetwork:
         """What the backbone makes of rows: ``(n_tasks, n_rows, n_features)``."""
         layers = [p for name, p in params.items() if name.startswith("backbone.")]
         features = mlp(x, layers, relu_last=True)
-        return torch.cat([x, features], -1) if type(self.backbone) is InputAndMLP else features
+        if type(self.backbone) is InputAndMLP:
+            return torch.cat([self.backbone.kept(x), features], -1)
+        return features
 
     def gradient(self, start, adapted, x, y, weight, class_mask=None):
         """The gradient that the inner loop descends."""
@@ -167,8 +169,8 @@ class MLPNetwork:
         offset = None if class_mask is None else ABSENT * ~class_mask[..., None]
         n_way = _n_way(weight, class_mask)
         if type(self.backbone) is InputAndMLP:  # what it adds to the outputs without the network, stays
-            of_input, head[0] = head[0].tensor_split([self.backbone.in_features], -1)
-            linear = of_input @ x().mT
+            of_kept, head[0] = head[0].tensor_split([self.backbone.n_kept], -1)
+            linear = of_kept @ self.backbone.kept(x()).mT
             offset = linear if offset is None else linear + offset
 
         solved = [] if "head.weight" in adapted else head

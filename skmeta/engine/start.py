@@ -14,8 +14,9 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from skmeta.core.backbones import InputAndMLP
+from skmeta.core.kernel import matern, whitening
 from skmeta.core.losses import of_query
-from skmeta.core.mixed_model import LEAST_NOISE, fit_prior
+from skmeta.core.mixed_model import LEAST_NOISE, bounded, fit_prior
 from skmeta.core.posterior import GaussianHead, LeastSquaresHead
 from skmeta.engine.networks import answers, in_units_of_query
 from skmeta.tasks import limits
@@ -34,6 +35,8 @@ FEW_FEATURES = 5
 # How strongly all numbers of a single task's prior are drawn to what they are before: each row by the others
 # alone, of 30, would want logits without bound.
 OF_ONE_TASK = 0.5
+# Logarithm of what each column is multiplied by, before a kernel is fitted, and the most it may become.
+FIRST_LOG_SCALE, MOST_LOG_SCALE = -1.0, 5.0
 # Log precision of the level of a task like the only one that was seen, whose deviation is the unit.
 LEVEL_OF_ONE = -4.6
 # Steps of L-BFGS.
@@ -52,6 +55,41 @@ def starts_with_means(learner, n_tasks):
     if n_tasks == 1 or isinstance(learner.head, LeastSquaresHead):
         return False
     return len(learner.head.mean) * (_n_features(learner) + 1) <= MOST_MEANS
+
+
+def fit_kernel(learner, tasks):
+    """Fit the kernel of the backbone to whole tasks, of classes as if these were values of 0 and 1.
+
+    Parameters
+    ----------
+    learner : MetaLearner
+        Its backbone has a kernel, whose centers are set to rows, and whose scales to those of most
+        likelihood: what tasks have in common, and what each adds to it, are Gaussian processes then.
+    tasks : Batch
+        Whose support sets hold some of the rows of a task.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Prior of the targets, as ``GaussianHead`` has it.
+    """
+    kernel, x, y = learner.backbone.kernel, tasks.support_x.cpu().double(), tasks.support_y.cpu()
+    weight = tasks.support_weight.cpu().double()
+    if not y.is_floating_point():
+        y = nn.functional.one_hot(y)
+        y = y[..., 1:] if y.shape[-1] == 2 else y
+    centers = _some_rows(x[weight > 0], len(kernel.centers))
+    number = x.new_full(x.shape[-1:], FIRST_LOG_SCALE).requires_grad_()
+
+    def scale():
+        return bounded(number, MOST_LOG_SCALE).exp()
+
+    def features():
+        return torch.cat([x, matern(x, centers, scale()) @ whitening(centers, scale())], -1)
+
+    prior = fit_prior(features, y.double(), weight, n_tied=len(centers), learned=[number])
+    kernel.set(centers, scale())
+    return prior
 
 
 @torch.enable_grad()
@@ -89,6 +127,9 @@ def fit_start(learner, tasks, episodes, n_tasks):
 
 def _fit_to_tasks(learner, head, tasks, n_tasks):
     """Change the head to the prior of whole tasks, in closed form or nearly."""
+    if has_kernel(learner):
+        head.load_state_dict(fit_kernel(learner, tasks), strict=False)
+        return
     features = _features_of_input(learner, tasks.support_x)
     y, weight = tasks.support_y.cpu(), tasks.support_weight.cpu().double()
     if not y.is_floating_point():
@@ -96,8 +137,15 @@ def _fit_to_tasks(learner, head, tasks, n_tasks):
     elif n_tasks == 1:
         head.load_state_dict(_prior_of_one(features[0], y[0].double(), weight[0]), strict=False)
     else:
-        many = features.shape[-1] * ROWS_FOR_A_FEATURE > weight.sum()
-        head.load_state_dict(fit_prior(features, y.double(), weight, many=bool(many)), strict=False)
+        n_tied = features.shape[-1] if features.shape[-1] * ROWS_FOR_A_FEATURE > weight.sum() else 0
+        head.load_state_dict(fit_prior(features, y.double(), weight, n_tied=n_tied), strict=False)
+
+
+def _some_rows(rows, n):
+    """Of different rows, ``n`` at random; the same again where there are fewer."""
+    different = rows.unique(dim=0)
+    order = torch.randperm(len(different), generator=torch.Generator().manual_seed(0))
+    return different[order.repeat(-(-n // len(order)))[:n]]
 
 
 def _prior_of_one(features, y, weight):
@@ -112,17 +160,22 @@ def _prior_of_one(features, y, weight):
     return {"mean": torch.zeros_like(log_precision), "log_precision": log_precision, "log_noise": log_noise}
 
 
+def has_kernel(learner):
+    """Whether the start has a kernel."""
+    return isinstance(learner.backbone, InputAndMLP) and learner.backbone.kernel is not None
+
+
 def _n_features(learner):
     """How many the head sees before the backbone has learned anything."""
     backbone = learner.backbone
-    return backbone.in_features if isinstance(backbone, InputAndMLP) else learner.head.n_features
+    return backbone.n_kept if isinstance(backbone, InputAndMLP) else learner.head.n_features
 
 
 @torch.no_grad()
 def _features_of_input(learner, x):
     """These features of rows, in double precision."""
     if isinstance(learner.backbone, InputAndMLP):
-        return x.cpu().double()
+        return learner.backbone.kept(x).cpu().double()
     learner.backbone.eval()
     rows = x.flatten(0, 1)
     parts = [learner.backbone(rows[part]).flatten(1) for part in limits.parts(len(rows), rows.shape[1:])]

@@ -28,6 +28,8 @@ N_FOLDS, MANY_TASKS = 3, 200
 # Features of the default network's input beside which one is trained: a first layer of more, and of each task
 # its own, costs minutes, and learned nothing of hashed terms that a new class kept.
 MOST_FEATURES = 2000
+# Centers of the start's kernel, and columns of which it may be.
+N_CENTERS, MOST_IN_KERNEL = 64, 50
 
 
 def chosen_head(estimator, own_classes):
@@ -79,6 +81,12 @@ def chosen_folds(estimator, plan, tasks, values):
     if not open_values.get("early_stopping") or open_values.get("max_iter") == 0:
         return 0
     return N_FOLDS if n_tasks < MANY_TASKS else 1
+
+
+def may_have_kernel(estimator, plan, tasks):
+    """Whether folds of tasks try a start with a kernel: in regressions of few features."""
+    is_default = estimator.module is None and len(estimator.hidden_layer_sizes) > 0
+    return is_default and not plan.classes_are_own and tasks.X.shape[1] <= MOST_IN_KERNEL
 
 
 def left_open(estimator, values):

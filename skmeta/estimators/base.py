@@ -69,6 +69,9 @@ class MetaEstimator(HasParameters):
     best_iter_ : int
         The outer step whose state was kept: the last one, or by early stopping the best; 0 is the start of a
         posterior head.
+    start_ : {"linear", "kernel"} or None
+        What a posterior head starts from: a linear model of the features, or, where folds of tasks were
+        answered better so, one that is also smooth in them, by a Matérn kernel. None of other heads.
     calibration_ : float or None
         What deviations are multiplied and logits divided by, so that held-out tasks are answered neither too
         surely nor too timidly; None where there was no choice by folds of tasks: answers are the model's own.
@@ -383,7 +386,10 @@ class MetaEstimator(HasParameters):
         self.validation_scores_ = [row["valid_score"] for row in net.history if "valid_score" in row]
         self.calibration_ = self.gain_ = None
         if choice:
-            self.validation_scores_, self.calibration_, self.gain_ = choice[1:]
+            self.validation_scores_, self.calibration_, self.gain_ = choice[1:4]
+        self.start_ = None
+        if plan.head == "posterior":
+            self.start_ = "kernel" if plan.n_centers else "linear"
         self.n_skipped_ = dict(net.callbacks_)["skip_non_finite"].n_skipped_
         if tasks.flat:
             self._adapt(tasks.X, tasks.y, tasks.weight)

@@ -30,7 +30,8 @@ class ClassPlan:
     numbers its own, and the head takes any number. ``n_way`` is None if labels are shared, whatever the head.
     ``shots`` has the ``n_shot`` of each kind of draw, ``"natural"`` and ``"stratified"``, that is made.
     ``weight`` is what each row counts, for its class too; None is one. ``class_weights`` are those of shared
-    classes; classes of a task's own ``are_balanced`` in each episode, or not.
+    classes; classes of a task's own ``are_balanced`` in each episode, or not. ``n_centers`` are those of the
+    kernel that the start has, if any.
     """
 
     codes: np.ndarray
@@ -44,6 +45,7 @@ class ClassPlan:
     weight: np.ndarray | None
     class_weights: np.ndarray | None
     are_balanced: bool
+    n_centers: int = 0
 
     loss, measure = staticmethod(losses.cross_entropy), staticmethod(losses.accuracy)
     largest_inner_gradient = None

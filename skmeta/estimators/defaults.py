@@ -73,9 +73,10 @@ class HasParameters(BaseEstimator):
         the posterior head also before the first step, and if that is best, the start is what is kept, fitted
         to all tasks (with ``warm_start``, to those that were not held out). ``"auto"`` is on with the
         posterior head, if there are 10 tasks or more (of more than two shared classes 4), or in a single one
-        5 times ``n_way`` classes. Of several tasks, three folds are then held out in turn; they choose the
-        epoch at which to stop, and ``calibration_``, and all tasks are trained so long. Of 200 tasks or more,
-        one fold is. With ``warm_start`` or ``callbacks``, or of a single task, it is as ``True``.
+        5 times ``n_way`` classes. Of several tasks, three folds are then held out in turn; they choose
+        ``start_``, the epoch at which to stop, and ``calibration_``, and all tasks are trained so long. Of
+        200 tasks or more, one fold is. With ``warm_start`` or ``callbacks``, or of a single task, it is as
+        ``True``.
     validation_fraction : float or "auto"
         Share of the tasks that is held out, unless three folds are. ``"auto"`` is 0.1, or 0.2 with the
         posterior head.

@@ -1,6 +1,7 @@
 """How long to train, and how sure to be: by folds of tasks, since few can be spared to be held out."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from scipy.stats import t
 
 from skmeta.core.calibration import best_factor, log_likelihoods
 from skmeta.engine import HeldOutScores, is_surely_better, meta_train
+from skmeta.estimators.auto import N_CENTERS, may_have_kernel
 from skmeta.estimators.training import make_sources, split_rows, started
 
 
@@ -46,15 +48,19 @@ class Choice(NamedTuple):
         What ``core.calibration`` then does to all answers.
     gain : Gain or None
         None of a single fold, which chose.
+    n_centers : int
+        Of the kernel of the start; 0 if none is better.
     """
 
     n_steps: int
     scores: list
     calibration: float
     gain: Gain | None
+    n_centers: int
 
     def __str__(self):
-        told = f"Folds of tasks choose {self.n_steps} outer steps"
+        kernel = "a start with a kernel and " if self.n_centers else ""
+        told = f"Folds of tasks choose {kernel}{self.n_steps} outer steps"
         if self.gain is None:
             return f"{told}."
         gain = f"{self.gain.difference:+.3g} ± {self.gain.task_interval:.2g}"
@@ -88,8 +94,9 @@ def choose_by_folds(estimator, tasks, plan, n_folds, seed, device):
     A single fold is of those tasks that early stopping would hold out. Ctrl-C ends the folds: those that are
     whole choose, or if none is, what there is of the first one.
     """
-    folds = []
-    for training_rows, held_rows in _parts(estimator, tasks, plan, n_folds, seed):
+    folds, parts = [], _parts(estimator, tasks, plan, n_folds, seed)
+    plan.n_centers = _choose_centers(estimator, tasks, plan, parts, seed, device)
+    for training_rows, held_rows in parts:
         # Looks that another fold has not had cannot be compared.
         steps = range(sum(folds[-1].counts) if folds else estimator.max_iter)
         fold = _fold(estimator, tasks, copy.copy(plan), training_rows, held_rows, seed, device, steps)
@@ -104,7 +111,23 @@ def choose_by_folds(estimator, tasks, plan, n_folds, seed, device):
     scores, n_tasks = torch.cat(scores, 1), sum(len(np.unique(fold.task)) for fold in folds)
     best = best_look(scores, n_tasks, least)
     values = scores.mean(1)
-    return Choice(sum(counts[:best]), values.amax(1)[1:].tolist(), best_factor(values[best]), gain)
+    validation = values.amax(1)[1:].tolist()
+    return Choice(sum(counts[:best]), validation, best_factor(values[best]), gain, plan.n_centers)
+
+
+def _choose_centers(estimator, tasks, plan, parts, seed, device):
+    """Centers of the start's kernel: 0, unless held-out tasks are surely answered better with one."""
+    if not may_have_kernel(estimator, plan, tasks):
+        return 0
+    looks, n_tasks = [], 0
+    for rows in parts:
+        plans = [replace(plan, n_centers=n) for n in (0, N_CENTERS)]
+        starts = [_fold(estimator, tasks, twin, *rows, seed, device, range(0)) for twin in plans]
+        looks.append(torch.cat([fold.scores for fold in starts]))
+        n_tasks += len(np.unique(starts[0].task))
+        if best_look(torch.cat(looks, 1), n_tasks, estimator.tol) == 0:
+            return 0
+    return N_CENTERS
 
 
 def best_look(scores, n_tasks, least):

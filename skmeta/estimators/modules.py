@@ -12,10 +12,10 @@ from skmeta.core.backbones import BATCH_NORMS, MLP, InputAndMLP
 CHANNELS = 1, 3, 4
 
 
-def make_backbone(module, input_shape, hidden_layer_sizes, kwargs, keeps_input=False):
+def make_backbone(module, input_shape, hidden_layer_sizes, kwargs, keeps_input=False, n_centers=0):
     """New ``nn.Module`` for rows of ``input_shape``; ``module`` as the estimators take it.
 
-    The default one ``keeps_input`` beside what it makes of it, or not.
+    The default one ``keeps_input`` beside what it makes of it, or not, and features of a kernel.
 
     A class or factory is called with those of ``in_features``, ``in_channels`` and ``input_shape``
     that its signature names, and with ``kwargs``.
@@ -24,7 +24,8 @@ def make_backbone(module, input_shape, hidden_layer_sizes, kwargs, keeps_input=F
         if len(input_shape) > 1:
             raise ValueError(_needs_a_module(tuple(input_shape)))
         module = InputAndMLP if keeps_input and len(hidden_layer_sizes) else MLP
-        kwargs = {"hidden_layer_sizes": tuple(hidden_layer_sizes)} | kwargs
+        more = {"n_centers": n_centers} if module is InputAndMLP else {}
+        kwargs = {"hidden_layer_sizes": tuple(hidden_layer_sizes)} | more | kwargs
     if not isinstance(module, nn.Module):
         return _uncompiled(_call(module, input_shape, kwargs))
     if kwargs:

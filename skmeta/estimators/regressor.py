@@ -26,6 +26,7 @@ class TargetPlan:
     """How a fit reads the targets, shape (n_rows, n_outputs), of tasks numbered by ``task``.
 
     ``rows`` are those of tasks that can give an episode. ``weight`` is what each row counts; None is one.
+    ``n_centers`` are those of the kernel that the start has, if any.
     """
 
     targets: torch.Tensor
@@ -37,6 +38,7 @@ class TargetPlan:
     weight: np.ndarray | None
     scaler: TargetScaler | CommonScale | None = None
     spread: torch.Tensor | None = None
+    n_centers: int = 0
 
     n_way = None
     classes_are_own, start_suffices = False, True

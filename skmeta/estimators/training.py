@@ -30,6 +30,7 @@ VALIDATION_QUERIES = 15
 # Tasks and rows of each that the start of a posterior head is fitted to, at most; else the draws of a task's
 # episodes and how many of them all, at least. A start without means has three numbers.
 TASKS_TO_START_FROM, ROWS_TO_START_FROM, ROWS_OF_ONE_TASK = 300, 100, 2000
+TO_FIT_A_KERNEL = 120, 40  # tasks, rows
 ROWS_LEFT_OUT = 500  # of one task, each by the others, again and again
 DRAWS_TO_START_FROM, LEAST_TO_START_FROM = 6, 20
 EPISODES_WITHOUT_MEANS = 64
@@ -73,6 +74,7 @@ def make_network(estimator, tasks, rows, plan, device):
         estimator.hidden_layer_sizes,
         {name.removeprefix("module__"): value for name, value in of_module.items()},
         keeps_input=plan.head == "posterior",
+        n_centers=plan.n_centers,
     )
     dtype = next((p.dtype for p in backbone.parameters() if p.is_floating_point()), torch.get_default_dtype())
     sample = tasks.X[rows[: limits.SAMPLE_ROWS]]
@@ -203,8 +205,22 @@ def start_in_best_view(estimator, network, rows, tasks, plan, numbers):
 
 def start(estimator, network, rows, tasks, plan, numbers):
     """Fit the start of a posterior head to the row ``numbers``; its loss, if it is fitted to episodes."""
+    learner = network.net.module_
+    if plan.n_centers and not plan.targets.is_floating_point():
+        whole, _ = _some_whole_tasks(network, rows, tasks, plan, numbers, *TO_FIT_A_KERNEL)
+        engine.fit_kernel(learner, whole)
     seen = _what_to_start_from(estimator, network, rows, tasks, plan, numbers)
-    return engine.fit_start(network.net.module_, *seen)
+    return engine.fit_start(learner, *seen)
+
+
+def _some_whole_tasks(network, rows, tasks, plan, numbers, most, n_rows):
+    """``Batch`` of so many tasks and rows of each, at most, by the row ``numbers``; how many tasks it has."""
+    n_numbers = COPIES_TO_START_FROM * n_rows * (rows.shape.numel() + plan.n_centers)
+    _, first = np.unique(tasks.task[numbers], return_index=True)
+    of_tasks = np.split(numbers, first[1:])
+    kept = [of_tasks[i] for i in evenly(len(of_tasks), _that_fit(min(len(of_tasks), most), n_numbers))]
+    read = rows, plan.labels, plan.targets
+    return make_batch(whole_tasks(kept, n_rows), *read, dtype=network.dtype, asked=False), len(kept)
 
 
 def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
@@ -213,16 +229,11 @@ def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
     n_numbers = rows.shape.numel()
     sampler = _sampler(tasks, plan, numbers, plan.shots, estimator.n_query)
     if engine.starts_from_whole_tasks(learner, sampler.n_tasks):
-        n_rows = ROWS_TO_START_FROM
+        most = TO_FIT_A_KERNEL if plan.n_centers else (TASKS_TO_START_FROM, ROWS_TO_START_FROM)
         if sampler.n_tasks == 1:
             values = plan.targets.is_floating_point()
-            n_rows = _that_fit(ROWS_OF_ONE_TASK if values else ROWS_LEFT_OUT, n_numbers)
-        n_numbers *= COPIES_TO_START_FROM * n_rows
-        n_tasks = _that_fit(min(sampler.n_tasks, TASKS_TO_START_FROM), n_numbers)
-        _, first = np.unique(tasks.task[numbers], return_index=True)
-        of_tasks = np.split(numbers, first[1:])
-        kept = [of_tasks[i] for i in evenly(len(of_tasks), n_tasks)]
-        whole = make_batch(whole_tasks(kept, n_rows), *read, dtype=network.dtype, asked=False)
+            most = 1, _that_fit(ROWS_OF_ONE_TASK if values else ROWS_LEFT_OUT, n_numbers)
+        whole, n_tasks = _some_whole_tasks(network, rows, tasks, plan, numbers, *most)
         return whole, None, n_tasks
     n_draws, least, most = 1, EPISODES_WITHOUT_MEANS, EPISODES_WITHOUT_MEANS
     n_numbers *= sampler.n_rows
