@@ -113,7 +113,7 @@ def test_classes_with_a_bent_border_get_a_kernel(n_classes, monkeypatch):
     monkeypatch.setattr("skmeta.estimators.auto.MOST_IN_KERNEL", 0)
     straight = skmeta.TMAMLClassifier(**QUICK).fit(tasks)
     assert (straight.start_, bent.start_) == ("linear", "kernel")
-    new = [(X[:20], y[:20], X[20:], y[20:]) for X, y in rings(n_classes=n_classes, seed=1)]
+    new = [(X[:10], y[:10], X[10:], y[10:]) for X, y in rings(n_classes=n_classes, seed=1)]
     assert bent.score(new) > straight.score(new) + 0.1
 
 

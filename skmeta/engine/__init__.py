@@ -16,7 +16,7 @@ from skmeta.engine.net import (
 from skmeta.engine.outer_loop import meta_train, settle, train
 from skmeta.engine.pickles import can_resume, packed, unpack
 from skmeta.engine.random_state import own_random_state
-from skmeta.engine.start import fit_kernel, fit_start, starts_from_whole_tasks, starts_with_means
+from skmeta.engine.start import fit_start, starts_from_whole_tasks, starts_with_means
 from skmeta.engine.strategy import forced_strategy
 from skmeta.engine.threads import chosen_threads
 from skmeta.engine.updates import updates_of
@@ -33,7 +33,6 @@ __all__ = [
     "chosen_threads",
     "clip_gradient",
     "early_stopping",
-    "fit_kernel",
     "fit_start",
     "forced_strategy",
     "is_surely_better",

@@ -71,13 +71,13 @@ def fit_kernel(learner, tasks):
     Returns
     -------
     dict of str to Tensor
-        Prior of the targets, as ``GaussianHead`` has it.
+        Prior of the targets, as ``GaussianHead`` has it; its means are those of ``LeastSquaresHead`` too.
     """
     kernel, x, y = learner.backbone.kernel, tasks.support_x.cpu().double(), tasks.support_y.cpu()
     weight = tasks.support_weight.cpu().double()
-    if not y.is_floating_point():
-        y = nn.functional.one_hot(y)
-        y = y[..., 1:] if y.shape[-1] == 2 else y
+    if not y.is_floating_point():  # of two classes, a head has a mean of the second alone
+        n_means = len(learner.head.mean)
+        y = nn.functional.one_hot(y, max(n_means, 2))[..., -n_means:]
     centers = _some_rows(x[weight > 0], len(kernel.centers))
     number = x.new_full(x.shape[-1:], FIRST_LOG_SCALE).requires_grad_()
 
@@ -102,9 +102,9 @@ def fit_start(learner, tasks, episodes, n_tasks):
         Its head is a posterior one.
     tasks : Batch or None
         Whose support sets hold the rows of a task, or many of them, if the learner
-        ``starts_from_whole_tasks``.
+        ``starts_from_whole_tasks`` or ``has_kernel``.
     episodes : Batch or None
-        Else episodes of tasks.
+        Of tasks, unless it ``starts_from_whole_tasks``.
     n_tasks : int
         What these are of.
 
@@ -116,9 +116,15 @@ def fit_start(learner, tasks, episodes, n_tasks):
     # On the CPU, since not all devices know doubles.
     head = learner.head.narrowed(_n_features(learner)).cpu().double()
     loss = None
-    if tasks is not None:
+    if has_kernel(learner):
+        prior = fit_kernel(learner, tasks)
+        if isinstance(head, GaussianHead):
+            head.load_state_dict(prior, strict=False)
+        elif isinstance(head, LeastSquaresHead):
+            head.load_state_dict({"mean": prior["mean"]}, strict=False)
+    elif tasks is not None:
         _fit_to_tasks(learner, head, tasks, n_tasks)
-    else:
+    if episodes is not None:
         means = starts_with_means(learner, n_tasks)
         loss = _fit_to_episodes(learner, head, episodes, n_tasks, means)
     learner.head.take(head)
@@ -127,9 +133,6 @@ def fit_start(learner, tasks, episodes, n_tasks):
 
 def _fit_to_tasks(learner, head, tasks, n_tasks):
     """Change the head to the prior of whole tasks, in closed form or nearly."""
-    if has_kernel(learner):
-        head.load_state_dict(fit_kernel(learner, tasks), strict=False)
-        return
     features = _features_of_input(learner, tasks.support_x)
     y, weight = tasks.support_y.cpu(), tasks.support_weight.cpu().double()
     if not y.is_floating_point():
@@ -210,7 +213,7 @@ def _minimize(head, loss_of, parts, strengths, n_features):
     """Change the head so that the sum of ``loss_of`` each of the ``parts`` is small, by L-BFGS; that sum.
 
     ``strengths`` tells how strongly parameters are drawn to what they are before; ``n_features`` share the
-    variance of a few. If the means have no strength, they stay zero, and all features have one precision.
+    variance of a few. If the means have no strength, they stay, and all features have one precision.
     """
     with torch.no_grad():
         head.log_precision.fill_(FEATURES + math.log(max(1.0, n_features / FEW_FEATURES)))

@@ -205,12 +205,8 @@ def start_in_best_view(estimator, network, rows, tasks, plan, numbers):
 
 def start(estimator, network, rows, tasks, plan, numbers):
     """Fit the start of a posterior head to the row ``numbers``; its loss, if it is fitted to episodes."""
-    learner = network.net.module_
-    if plan.n_centers and not plan.targets.is_floating_point():
-        whole, _ = _some_whole_tasks(network, rows, tasks, plan, numbers, *TO_FIT_A_KERNEL)
-        engine.fit_kernel(learner, whole)
     seen = _what_to_start_from(estimator, network, rows, tasks, plan, numbers)
-    return engine.fit_start(learner, *seen)
+    return engine.fit_start(network.net.module_, *seen)
 
 
 def _some_whole_tasks(network, rows, tasks, plan, numbers, most, n_rows):
@@ -224,16 +220,20 @@ def _some_whole_tasks(network, rows, tasks, plan, numbers, most, n_rows):
 
 
 def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
-    """What ``engine.fit_start`` takes beside a learner: tasks of those ``numbers``, or episodes of them."""
+    """What ``engine.fit_start`` takes beside a learner: tasks of the row ``numbers``, and episodes of them."""
+    whole = None
     read, learner = (rows, plan.labels, plan.targets), network.net.module_
     n_numbers = rows.shape.numel()
     sampler = _sampler(tasks, plan, numbers, plan.shots, estimator.n_query)
-    if engine.starts_from_whole_tasks(learner, sampler.n_tasks):
-        most = TO_FIT_A_KERNEL if plan.n_centers else (TASKS_TO_START_FROM, ROWS_TO_START_FROM)
+    if plan.n_centers:
+        whole, n_tasks = _some_whole_tasks(network, rows, tasks, plan, numbers, *TO_FIT_A_KERNEL)
+    elif engine.starts_from_whole_tasks(learner, sampler.n_tasks):
+        most = TASKS_TO_START_FROM, ROWS_TO_START_FROM
         if sampler.n_tasks == 1:
             values = plan.targets.is_floating_point()
             most = 1, _that_fit(ROWS_OF_ONE_TASK if values else ROWS_LEFT_OUT, n_numbers)
         whole, n_tasks = _some_whole_tasks(network, rows, tasks, plan, numbers, *most)
+    if engine.starts_from_whole_tasks(learner, sampler.n_tasks):
         return whole, None, n_tasks
     n_draws, least, most = 1, EPISODES_WITHOUT_MEANS, EPISODES_WITHOUT_MEANS
     n_numbers *= sampler.n_rows
@@ -249,7 +249,7 @@ def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
     # One place further each time, so that each task is drawn in both ways where these take turns.
     chosen = [np.roll(evenly(sampler.n_tasks, n_tasks), i) for i in range(n_times)]
     drawn = sampler.draw(torch.as_tensor(np.concatenate(chosen)), generator)
-    return None, make_batch(drawn, *read, dtype=network.dtype), n_tasks
+    return whole, make_batch(drawn, *read, dtype=network.dtype), n_tasks
 
 
 def _that_fit(n, n_numbers):
