@@ -220,7 +220,7 @@ def _some_whole_tasks(network, rows, tasks, plan, numbers, most, n_rows):
 
 
 def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
-    """What ``engine.fit_start`` takes beside a learner: tasks of the row ``numbers``, and episodes of them."""
+    """What ``engine.fit_start`` takes beside a learner, by the row ``numbers``: tasks, episodes, or both."""
     whole = None
     read, learner = (rows, plan.labels, plan.targets), network.net.module_
     n_numbers = rows.shape.numel()
