@@ -136,7 +136,7 @@ def test_labels_per_task(estimator, head):
 
 
 def test_the_label_space_is_shared_if_a_task_holds_all_classes():
-    assert TMAMLClassifier(**QUICK).fit(ABC).meta_params_["head.mean"].shape == (3, 3 + 8 + 1)
+    assert len(TMAMLClassifier(**QUICK).fit(ABC).meta_params_["head.mean"]) == 3
     assert "head.mean" not in TMAMLClassifier(**QUICK).fit(OWN_LABELS).meta_params_
     per_task = TMAMLClassifier(**QUICK, label_space="per_task").fit(ABC)
     assert per_task.adapt(X, ["new", "names"] * 12).classes_.tolist() == ["names", "new"]

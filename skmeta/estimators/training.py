@@ -28,11 +28,12 @@ VALIDATION_EPISODES = 64, 256
 SCORED_SHOTS = 5
 VALIDATION_QUERIES = 15
 # Tasks and rows of each that the start of a posterior head is fitted to, at most; else the draws of a task's
-# episodes and how many of them all, at least. A start without means has three numbers.
+# episodes and how many of them all, at least; the second number of draws is with a kernel, with which an episode
+# takes ten times as long. A start without means has three numbers.
 TASKS_TO_START_FROM, ROWS_TO_START_FROM, ROWS_OF_ONE_TASK = 300, 100, 2000
 TO_FIT_A_KERNEL = 120, 40  # tasks, rows
 ROWS_LEFT_OUT = 500  # of one task, each by the others, again and again
-DRAWS_TO_START_FROM, LEAST_TO_START_FROM = 6, 20
+DRAWS_TO_START_FROM, LEAST_TO_START_FROM = (6, 2), 20
 EPISODES_WITHOUT_MEANS = 64
 # A start from whole tasks, or with means, holds each number several times, in double precision.
 COPIES_TO_START_FROM = 4
@@ -238,7 +239,11 @@ def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
     n_draws, least, most = 1, EPISODES_WITHOUT_MEANS, EPISODES_WITHOUT_MEANS
     n_numbers *= sampler.n_rows
     if engine.starts_with_means(learner, sampler.n_tasks):
-        n_draws, least, most = DRAWS_TO_START_FROM, LEAST_TO_START_FROM, TASKS_TO_START_FROM
+        n_draws, least, most = (
+            DRAWS_TO_START_FROM[plan.n_centers > 0],
+            LEAST_TO_START_FROM,
+            TASKS_TO_START_FROM,
+        )
         n_numbers *= COPIES_TO_START_FROM
     if tasks.given is not None:  # they are drawn alike each time
         n_draws = least = 1
