@@ -23,7 +23,7 @@ def quick_start(request):
             patch.setattr("skmeta.estimators.training.VALIDATION_EPISODES", (64, 64))
         if request.path.stem not in (*ASK_THE_START, "test_folds"):
             patch.setattr("skmeta.engine.start.N_STEPS", 4)
-            patch.setattr("skmeta.estimators.training.DRAWS_TO_START_FROM", 2)
+            patch.setattr("skmeta.estimators.training.DRAWS_TO_START_FROM", (2, 1))
             patch.setattr("skmeta.estimators.training.LEAST_TO_START_FROM", 8)
             patch.setattr("skmeta.estimators.training.EPISODES_WITHOUT_MEANS", 16)
             patch.setattr("skmeta.estimators.training.VALIDATION_EPISODES", (64, 16))

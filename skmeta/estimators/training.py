@@ -28,7 +28,7 @@ VALIDATION_EPISODES = 64, 256
 SCORED_SHOTS = 5
 VALIDATION_QUERIES = 15
 # Tasks and rows of each that the start of a posterior head is fitted to, at most; else the draws of a task's
-# episodes and how many of them all, at least; the second number of draws is with a kernel, with which an episode
+# episodes and how many of them all, at least; the second number of draws is with a kernel, with which one
 # takes ten times as long. A start without means has three numbers.
 TASKS_TO_START_FROM, ROWS_TO_START_FROM, ROWS_OF_ONE_TASK = 300, 100, 2000
 TO_FIT_A_KERNEL = 120, 40  # tasks, rows
@@ -239,11 +239,8 @@ def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
     n_draws, least, most = 1, EPISODES_WITHOUT_MEANS, EPISODES_WITHOUT_MEANS
     n_numbers *= sampler.n_rows
     if engine.starts_with_means(learner, sampler.n_tasks):
-        n_draws, least, most = (
-            DRAWS_TO_START_FROM[plan.n_centers > 0],
-            LEAST_TO_START_FROM,
-            TASKS_TO_START_FROM,
-        )
+        n_draws = DRAWS_TO_START_FROM[plan.n_centers > 0]
+        least, most = LEAST_TO_START_FROM, TASKS_TO_START_FROM
         n_numbers *= COPIES_TO_START_FROM
     if tasks.given is not None:  # they are drawn alike each time
         n_draws = least = 1
