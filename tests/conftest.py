@@ -12,7 +12,7 @@ torch.set_num_threads(1)
 # What a start answers is asked there, or a model is fitted on import; elsewhere the start is found
 # as roughly as QUICK trains. One fold of tasks does, where they are not what is asked for.
 ASK_THE_START = "test_posterior_estimators", "test_learning", "test_text", "test_task_list"
-ASK_THE_START += ("test_model_selection",)
+ASK_THE_START += "test_model_selection", "test_kernel"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -23,6 +23,8 @@ def quick_start(request):
             patch.setattr("skmeta.estimators.training.VALIDATION_EPISODES", (64, 64))
         if request.path.stem not in (*ASK_THE_START, "test_folds"):
             patch.setattr("skmeta.engine.start.N_STEPS", 4)
+            patch.setattr("skmeta.core.mixed_model.STEPS_WITH_FEATURES", 8)
+            patch.setattr("skmeta.estimators.training.TO_FIT_A_KERNEL", (20, 20))
             patch.setattr("skmeta.estimators.training.DRAWS_TO_START_FROM", (2, 1))
             patch.setattr("skmeta.estimators.training.LEAST_TO_START_FROM", 8)
             patch.setattr("skmeta.estimators.training.EPISODES_WITHOUT_MEANS", 16)
