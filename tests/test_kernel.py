@@ -142,3 +142,36 @@ def test_other_heads_have_no_start():
 def test_verbose_tells_of_the_kernel(capsys):
     skmeta.TMAMLRegressor(**QUICK, verbose=1).fit(curves())
     assert "choose a start with a kernel and 0 outer steps" in capsys.readouterr().out
+
+
+def test_no_training_draws_no_progress_bar(capsys):
+    skmeta.TMAMLRegressor(max_iter=1, random_state=0, verbose=1).fit(lines(12))
+    assert capsys.readouterr().err.count("0step") == 0
+
+
+@pytest.mark.parametrize("is_trained", [False, True])
+def test_a_warm_start_goes_on_with_the_kernel(is_trained, monkeypatch):
+    if is_trained:
+        monkeypatch.setattr("skmeta.estimators.folds.best_look", lambda scores, *_: len(scores) - 1)
+    reg = skmeta.TMAMLRegressor(**QUICK).fit(curves())
+    assert reg.start_ == "kernel" and reg.best_iter_ == is_trained
+    new = [(X[:8], y[:8], X[8:], y[8:]) for X, y in curves(20, seed=3)]
+    before = reg.score(new)
+    reg = pickle.loads(pickle.dumps(reg.set_params(warm_start=True)))
+    reg.set_params(max_iter=3).fit(curves())
+    assert reg.start_ == "kernel" and reg.score(new) > before - 0.05
+
+
+def test_levels_of_categories_count_as_columns():
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    tasks = [
+        (pandas.DataFrame(X, columns=list("ab")).assign(town=rng.choice(60, len(X)).astype(str)), y)
+        for X, y in curves(30)
+    ]
+    assert skmeta.TMAMLRegressor(**QUICK).fit(tasks).start_ == "linear"
+
+
+def test_the_number_of_centers_is_no_parameter():
+    with pytest.raises(ValueError, match="module__n_centers=8 cannot be set"):
+        skmeta.TMAMLRegressor(module__n_centers=8).fit(lines(4))

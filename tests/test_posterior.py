@@ -396,10 +396,11 @@ def test_weights_of_the_prior_count_rows():
         assert_allclose(fit_prior(*twice)[name], value, rtol=1e-4, atol=1e-4)
 
 
-def test_the_prior_does_not_depend_on_units():
+@pytest.mark.parametrize("n_tied", [0, 3])
+def test_the_prior_does_not_depend_on_units(n_tied):
     x, y, weight = make_groups()
     unit = torch.tensor([100.0, 0.01, 1.0])
-    plain, scaled = fit_prior(x, y, weight), fit_prior(x * unit, y, weight)
+    plain, scaled = (fit_prior(rows, y, weight, n_tied=n_tied) for rows in (x, x * unit))
     assert_allclose(scaled["mean"][:, :3] * unit, plain["mean"][:, :3], rtol=1e-6)
     assert_allclose(scaled["log_noise"], plain["log_noise"], rtol=1e-6)
 

@@ -5,7 +5,7 @@ from torch import nn
 
 # Of the kernel of the centers with themselves, whose rows may be the same.
 JITTER = 1e-4
-# Least squared distance, whose root has a derivative.
+# Least square of a distance, so that its root has a derivative.
 LEAST = 1e-12
 
 
@@ -13,9 +13,10 @@ class KernelFeatures(nn.Module):
     """Features ``(n_rows, n_centers)``, whose products are about the Matérn kernel of rows.
 
     The kernel is of order 3/2, with a scale for each column of the input (Rasmussen & Williams, 2006); of
-    rows like one of the centers its value is exact (the Nyström method; Williams & Seeger, 2001). So a linear
-    model of these features is a Gaussian process. Centers and scales are fitted with the start of a posterior
-    head, and stay so.
+    rows like one of the centers its value is exact (the Nyström method; Williams & Seeger, 2001). So near the
+    centers, a linear model of these features is a Gaussian process. Far away from all of them, features are
+    zero: there such a model knows nothing, and its variance does not say so. Centers and scales are fitted
+    with the start of a posterior head, and stay so.
 
     Parameters
     ----------

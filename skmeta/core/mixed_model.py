@@ -34,7 +34,8 @@ def fit_prior(features, y, weight, random=None, n_tied=0, learned=()):
         Features whose weights vary over tasks; None, all may. The constant's does.
     n_tied : int, default=0
         Of so many last features, weights have one variance over tasks, and means another one around zero:
-        what many features, compared with rows, need.
+        what many features, compared with rows, need. Both are in units of a feature's size, or of learned
+        features, of the size of all of them.
     learned : list of Tensor
         What a function ``features`` depends on, to be learned too; drawn to zero, but so weakly that it only
         keeps within bounds what tasks do not tell.
@@ -52,20 +53,16 @@ def fit_prior(features, y, weight, random=None, n_tied=0, learned=()):
 
     with torch.no_grad():
         fixed = columns()
-        # To one size, so that one start and one tolerance serve all; the tied ones together.
-        size = (fixed.square().sum((0, 1)) / total).sqrt()
-        is_tied = torch.zeros_like(size, dtype=torch.bool)
-        is_tied[-1 - n_tied : -1] = True
-        size = torch.where(is_tied, size[is_tied].square().sum().sqrt(), size)
-        size = torch.where(size > 0, size, 1.0)
+    number = torch.arange(fixed.shape[-1], device=y.device)
+    is_tied = (number >= len(number) - 1 - n_tied) & (number < len(number) - 1)
+    size = _sizes(fixed, total, is_tied, together=bool(learned))
     varies = torch.ones_like(is_tied)
     if random is not None:
         varies[:-1] = random
-    group = torch.arange(len(size), device=y.device)
-    group[is_tied] = -1
-    number = group[varies].unique(return_inverse=True)[1]
-    n_others = int((varies & ~is_tied).sum())
-    share = torch.where(is_tied[varies], 1.0, n_others**-0.5).double()
+    # The variance of what a task adds is shared among the features; learned ones have one size together.
+    n_sharing = torch.where(is_tied, 1 if learned else n_tied, (varies & ~is_tied).sum())
+    share = n_sharing[varies].double().rsqrt()
+    number = number.masked_fill(is_tied, -1)[varies].unique(return_inverse=True)[1]
     deviations = y.new_ones((y.shape[-1], int(number.max()) + 1), requires_grad=True)
     log_ridge = y.new_zeros(y.shape[-1], requires_grad=n_tied > 0)
 
@@ -97,6 +94,14 @@ def fit_prior(features, y, weight, random=None, n_tied=0, learned=()):
         deviation[:, varies] = relative.abs().clamp_min(NEGLIGIBLE)
         log_precision = -2 * (deviation * noise.sqrt()[:, None] / size).log()
         return {"mean": mean / size, "log_precision": log_precision, "log_noise": noise.log()}
+
+
+def _sizes(x, total, is_tied, together):
+    """Sizes of columns, to be divided by, so that one start and one tolerance serve all."""
+    squares = x.square().sum((0, 1)) / total
+    if together:
+        squares = torch.where(is_tied, squares[is_tied].sum(), squares)
+    return torch.where(squares > 0, squares, 1.0).sqrt()
 
 
 def bounded(value, most):

@@ -4,6 +4,9 @@ Targets of many tasks get the linear mixed model, unless features are many, and 
 Bayesian ridge regression. Shared classes of a single task get the prior by which each row is answered best by
 the others. Else the prior is what answers a fixed set of training episodes best. Classes of a single task,
 classes of a task's own, and more than two shared ones have one precision for all features.
+
+With a kernel, the mixed model of few features also finds its length scales, for classes as if these were
+values of 0 and 1; of more than two shared classes, it also gives the means.
 """
 
 import math
@@ -79,15 +82,15 @@ def fit_kernel(learner, tasks):
         n_means = len(learner.head.mean)
         y = nn.functional.one_hot(y, max(n_means, 2))[..., -n_means:]
     centers = _some_rows(x[weight > 0], len(kernel.centers))
-    number = x.new_full(x.shape[-1:], FIRST_LOG_SCALE).requires_grad_()
+    log_scale = x.new_full(x.shape[-1:], FIRST_LOG_SCALE).requires_grad_()
 
     def scale():
-        return bounded(number, MOST_LOG_SCALE).exp()
+        return bounded(log_scale, MOST_LOG_SCALE).exp()
 
     def features():
         return torch.cat([x, matern(x, centers, scale()) @ whitening(centers, scale())], -1)
 
-    prior = fit_prior(features, y.double(), weight, n_tied=len(centers), learned=[number])
+    prior = fit_prior(features, y.double(), weight, n_tied=len(centers), learned=[log_scale])
     kernel.set(centers, scale())
     return prior
 

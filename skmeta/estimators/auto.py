@@ -28,7 +28,7 @@ N_FOLDS, MANY_TASKS = 3, 200
 # Features of the default network's input beside which one is trained: a first layer of more, and of each task
 # its own, costs minutes, and learned nothing of hashed terms that a new class kept.
 MOST_FEATURES = 2000
-# Centers of the start's kernel, and columns of which it may be.
+# Centers of the start's kernel, and the most columns that it is tried with.
 N_CENTERS, MOST_IN_KERNEL = 64, 50
 
 
@@ -84,9 +84,11 @@ def chosen_folds(estimator, plan, tasks, values):
 
 
 def may_have_kernel(estimator, plan, tasks):
-    """Whether folds of tasks try a start with a kernel: in regressions of few features."""
-    is_default = estimator.module is None and len(estimator.hidden_layer_sizes) > 0
-    return is_default and not plan.classes_are_own and tasks.X.shape[1] <= MOST_IN_KERNEL
+    """Whether folds of tasks try a start with a kernel: of few features, levels of categories included."""
+    if estimator.module is not None or len(estimator.hidden_layer_sizes) == 0 or plan.classes_are_own:
+        return False
+    n_levels = sum(len(codes) for codes in estimator._categories.levels.values())
+    return tasks.X.shape[1] + n_levels <= MOST_IN_KERNEL
 
 
 def left_open(estimator, values):

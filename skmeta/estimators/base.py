@@ -17,7 +17,7 @@ from skmeta.engine import (
     packed,
     unpack,
 )
-from skmeta.estimators.auto import THROUGH_STEPS, chosen_folds, chosen_values, left_open
+from skmeta.estimators.auto import N_CENTERS, THROUGH_STEPS, chosen_folds, chosen_values, left_open
 from skmeta.estimators.defaults import HasParameters
 from skmeta.estimators.folds import choose_by_folds
 from skmeta.estimators.inference import (
@@ -78,7 +78,8 @@ class MetaEstimator(HasParameters):
     gain_ : Gain or None
         What training was worth by folds of tasks, in log likelihood of a query row, in a regression of scaled
         targets: ``start`` and ``kept``, their ``difference``, and ``task_interval``, half of its 95 %
-        interval over tasks. Other folds chose the state. None without a choice by several folds.
+        interval over tasks. Other folds chose the state, all of them ``start_``. None without a choice by
+        several folds.
     n_skipped_ : int
         Outer steps that were not finite, and so not made.
     history_ : skorch History
@@ -132,6 +133,8 @@ class MetaEstimator(HasParameters):
             probe._check_resumable()
         tasks = read_tasks(probe, X, y, groups, sample_weight, reset=not resume)
         plan = probe._make_plan(tasks)
+        if resume and self.start_ == "kernel":
+            plan.n_centers = N_CENTERS
         chosen = chosen_values(probe, plan, tasks)
         first = len(self.loss_curve_) if resume else 0
         if first:  # but for the number of steps, what was chosen stays
@@ -386,7 +389,8 @@ class MetaEstimator(HasParameters):
         self.validation_scores_ = [row["valid_score"] for row in net.history if "valid_score" in row]
         self.calibration_ = self.gain_ = None
         if choice:
-            self.validation_scores_, self.calibration_, self.gain_ = choice[1:4]
+            self.validation_scores_ = choice.scores
+            self.calibration_, self.gain_ = choice.calibration, choice.gain
         self.start_ = None
         if plan.head == "posterior":
             self.start_ = "kernel" if plan.n_centers else "linear"

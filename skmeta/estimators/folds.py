@@ -116,13 +116,16 @@ def choose_by_folds(estimator, tasks, plan, n_folds, seed, device):
 
 
 def _choose_centers(estimator, tasks, plan, parts, seed, device):
-    """Centers of the start's kernel: 0, unless held-out tasks are surely answered better with one."""
+    """Centers of the start's kernel: 0, unless held-out tasks are surely answered better with one.
+
+    They must be so after each fold: where the first one says no, the others are not asked, to save time.
+    """
     if not may_have_kernel(estimator, plan, tasks):
         return 0
     looks, n_tasks = [], 0
     for rows in parts:
         plans = [replace(plan, n_centers=n) for n in (0, N_CENTERS)]
-        starts = [_fold(estimator, tasks, twin, *rows, seed, device, range(0)) for twin in plans]
+        starts = [_fold(estimator, tasks, one, *rows, seed, device, range(0)) for one in plans]
         looks.append(torch.cat([fold.scores for fold in starts]))
         n_tasks += len(np.unique(starts[0].task))
         if best_look(torch.cat(looks, 1), n_tasks, estimator.tol) == 0:
@@ -173,7 +176,9 @@ def _fold(estimator, tasks, plan, training_rows, held_rows, seed, device, steps)
     """The ``Fold`` of the held-out rows, of those outer steps or fewer."""
     score = partial(log_likelihoods, plan.loss)
     held_out = HeldOutScores(score, estimator.n_iter_no_change, estimator.tol, plan.start_suffices)
-    twin = copy.copy(estimator).set_params(early_stopping=False, callbacks=[("held_out", held_out)])
+    verbose = estimator.verbose if len(steps) else 0  # no progress bar of no step
+    callbacks = [("held_out", held_out)]
+    twin = copy.copy(estimator).set_params(early_stopping=False, callbacks=callbacks, verbose=verbose)
     plan.learn(training_rows)
     network, rows = started(twin, tasks, plan, training_rows, seed, device)
     training, held_out.source = make_sources(

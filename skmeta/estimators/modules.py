@@ -23,6 +23,11 @@ def make_backbone(module, input_shape, hidden_layer_sizes, kwargs, keeps_input=F
     if module is None:
         if len(input_shape) > 1:
             raise ValueError(_needs_a_module(tuple(input_shape)))
+        if "n_centers" in kwargs:
+            raise ValueError(
+                f"module__n_centers={kwargs['n_centers']!r} cannot be set: whether the start has a kernel is "
+                "chosen by folds of tasks. Leave it out."
+            )
         module = InputAndMLP if keeps_input and len(hidden_layer_sizes) else MLP
         more = {"n_centers": n_centers} if module is InputAndMLP else {}
         kwargs = {"hidden_layer_sizes": tuple(hidden_layer_sizes)} | more | kwargs

@@ -28,10 +28,11 @@ VALIDATION_EPISODES = 64, 256
 SCORED_SHOTS = 5
 VALIDATION_QUERIES = 15
 # Tasks and rows of each that the start of a posterior head is fitted to, at most; else the draws of a task's
-# episodes and how many of them all, at least; the second number of draws is with a kernel, with which one
-# takes ten times as long. A start without means has three numbers.
+# episodes, without and with a kernel, and how many of them all, at least: with a kernel, an episode takes ten
+# times as long. A start without means has three numbers.
 TASKS_TO_START_FROM, ROWS_TO_START_FROM, ROWS_OF_ONE_TASK = 300, 100, 2000
-TO_FIT_A_KERNEL = 120, 40  # tasks, rows
+# Of tasks and rows for the length scales, and of tasks times outputs.
+TO_FIT_A_KERNEL, OUTPUTS_TO_FIT_A_KERNEL = (120, 40), 480
 ROWS_LEFT_OUT = 500  # of one task, each by the others, again and again
 DRAWS_TO_START_FROM, LEAST_TO_START_FROM = (6, 2), 20
 EPISODES_WITHOUT_MEANS = 64
@@ -227,7 +228,9 @@ def _what_to_start_from(estimator, network, rows, tasks, plan, numbers):
     n_numbers = rows.shape.numel()
     sampler = _sampler(tasks, plan, numbers, plan.shots, estimator.n_query)
     if plan.n_centers:
-        whole, n_tasks = _some_whole_tasks(network, rows, tasks, plan, numbers, *TO_FIT_A_KERNEL)
+        most, n_rows = TO_FIT_A_KERNEL
+        most = max(1, min(most, OUTPUTS_TO_FIT_A_KERNEL // len(learner.head.mean)))
+        whole, n_tasks = _some_whole_tasks(network, rows, tasks, plan, numbers, most, n_rows)
     elif engine.starts_from_whole_tasks(learner, sampler.n_tasks):
         most = TASKS_TO_START_FROM, ROWS_TO_START_FROM
         if sampler.n_tasks == 1:
