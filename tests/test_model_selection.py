@@ -212,8 +212,8 @@ FRAMES = [(pd.DataFrame(X, columns=list("wxyz")), y) for X, y in TASKS]
 
 
 def test_frames_for_ours():
-    clf = TMAMLClassifier(**QUICK).fit(FRAMES)
-    a, b = evaluate(clf, FRAMES, n_episodes=6), evaluate(TRAINED, TASKS, n_episodes=6)
+    by_name, by_place = TMAMLClassifier(**QUICK).fit(FRAMES), TMAMLClassifier(**QUICK).fit(TASKS)
+    a, b = evaluate(by_name, FRAMES, n_episodes=6), evaluate(by_place, TASKS, n_episodes=6)
     np.testing.assert_array_equal(a.scores, b.scores)
 
 
@@ -224,8 +224,8 @@ def test_frames_for_one_of_scikit_learn():
 
 def test_polars_frames_keep_their_names():
     frames = [(pl.DataFrame(X, schema=list("wxyz")), y) for X, y in TASKS]
-    clf = TMAMLClassifier(**QUICK).fit(frames)
-    a, b = evaluate(clf, frames, n_episodes=6), evaluate(TRAINED, TASKS, n_episodes=6)
+    by_name, by_place = TMAMLClassifier(**QUICK).fit(frames), TMAMLClassifier(**QUICK).fit(TASKS)
+    a, b = evaluate(by_name, frames, n_episodes=6), evaluate(by_place, TASKS, n_episodes=6)
     np.testing.assert_array_equal(a.scores, b.scores)
 
 
