@@ -17,6 +17,12 @@ from skmeta.estimators.folds import best_look
 QUICK = {"random_state": 0, "max_iter": 20, "iterator_train__steps_per_epoch": 10}
 
 
+@pytest.fixture
+def linear_start(monkeypatch):
+    """Folds choose no kernel, with which there would be little left to learn."""
+    monkeypatch.setattr("skmeta.estimators.auto.MOST_IN_KERNEL", 0)
+
+
 def bent(n_tasks=24, n_rows=20, seed=0):
     """Curves that no mixed model of the column describes."""
     rng = np.random.default_rng(seed)
@@ -73,7 +79,7 @@ def test_the_start_is_left_for_what_is_surely_better():
     assert best_look(looks(0.0), 100, None) == 0
 
 
-def test_each_task_is_answered_once_by_what_the_others_taught(monkeypatch):
+def test_each_task_is_answered_once_by_what_the_others_taught(monkeypatch, linear_start):
     seen = []
 
     def noting(estimator, tasks, plan, training_rows, held_rows, *args):
@@ -84,7 +90,6 @@ def test_each_task_is_answered_once_by_what_the_others_taught(monkeypatch):
 
     of_fold = folds._fold
     monkeypatch.setattr(folds, "_fold", noting)
-    monkeypatch.setattr("skmeta.estimators.auto.MOST_IN_KERNEL", 0)  # whose worth they tell too
     tasks = lines(14)
     reg = skmeta.TMAMLRegressor(**QUICK).fit(tasks)
     assert len(seen) == 3
@@ -102,8 +107,7 @@ def test_of_many_tasks_some_are_held_out_once(monkeypatch):
     assert reg.gain_ is None  # those tasks chose
 
 
-def test_training_that_helps_is_made_by_all_tasks(capsys, monkeypatch):
-    monkeypatch.setattr("skmeta.estimators.auto.MOST_IN_KERNEL", 0)  # such a start needs no training
+def test_training_that_helps_is_made_by_all_tasks(capsys, linear_start):
     reg = skmeta.TMAMLRegressor(random_state=0, max_iter=100, verbose=1).fit(bent())
     assert reg.n_iter_ == reg.best_iter_ > 0
     assert len(reg.validation_scores_) == 2
@@ -167,7 +171,7 @@ def test_what_training_cannot_help_is_left_at_the_start():
     assert reg.gain_.difference <= reg.gain_.task_interval
 
 
-def test_deviations_and_logits_are_calibrated_alone():
+def test_deviations_and_logits_are_calibrated_alone(linear_start):
     tasks = lines(12)
     X, y = tasks[0]
     reg = skmeta.TMAMLRegressor(**QUICK).fit(tasks).adapt(X[:4], y[:4])
@@ -187,7 +191,7 @@ def test_deviations_and_logits_are_calibrated_alone():
         assert_allclose(clf.adapt(X[:4], y[:4]).decision_function(X), logits / 2, rtol=1e-5, atol=1e-7)
 
 
-def test_a_warm_start_chooses_no_calibration():
+def test_a_warm_start_chooses_no_calibration(linear_start):
     tasks = bent(14)
     reg = skmeta.TMAMLRegressor(**QUICK | {"max_iter": 60}).fit(tasks)
     assert reg.best_iter_ > 0 and reg.net_.module_.head.calibration == pytest.approx(reg.calibration_) != 1
