@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 from functools import partial
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -80,12 +81,15 @@ class Fold(NamedTuple):
         Steps of each epoch.
     is_whole : bool
         False if Ctrl-C ended it.
+    learner : MetaLearner
+        What answered last.
     """
 
     scores: torch.Tensor
     task: np.ndarray
     counts: list
     is_whole: bool
+    learner: torch.nn.Module
 
 
 def choose_by_folds(estimator, tasks, plan, n_folds, seed, device):
@@ -95,11 +99,11 @@ def choose_by_folds(estimator, tasks, plan, n_folds, seed, device):
     whole choose, or if none is, what there is of the first one.
     """
     folds, parts = [], _parts(estimator, tasks, plan, n_folds, seed)
-    plan.n_centers = _choose_centers(estimator, tasks, plan, parts, seed, device)
-    for training_rows, held_rows in parts:
+    plan.n_centers, starts = _choose_centers(estimator, tasks, plan, parts, seed, device)
+    for part, start in zip_longest(parts, starts):
         # Looks that another fold has not had cannot be compared.
         steps = range(sum(folds[-1].counts) if folds else estimator.max_iter)
-        fold = _fold(estimator, tasks, copy.copy(plan), training_rows, held_rows, seed, device, steps)
+        fold = _fold(estimator, tasks, replace(plan), *part, seed, device, steps, start)
         if fold.is_whole or not folds:
             folds.append(fold)
         if not fold.is_whole:
@@ -108,29 +112,36 @@ def choose_by_folds(estimator, tasks, plan, n_folds, seed, device):
     scores = [fold.scores[: 1 + len(counts)] for fold in folds]
     least = estimator.tol if plan.start_suffices else None
     gain = _gain(scores, [fold.task for fold in folds], least) if len(folds) > 1 else None
-    scores, n_tasks = torch.cat(scores, 1), sum(len(np.unique(fold.task)) for fold in folds)
-    best = best_look(scores, n_tasks, least)
+    scores = torch.cat(scores, 1)
+    best = best_look(scores, _n_tasks(folds), least)
     values = scores.mean(1)
     validation = values.amax(1)[1:].tolist()
     return Choice(sum(counts[:best]), validation, best_factor(values[best]), gain, plan.n_centers)
 
 
 def _choose_centers(estimator, tasks, plan, parts, seed, device):
-    """Centers of the start's kernel: 0, unless held-out tasks are surely answered better with one.
+    """Centers of the start's kernel, and learners with such a start, of the first parts.
 
-    They must be so after each fold: where the first one says no, the others are not asked, to save time.
+    There are none, unless held-out tasks are surely answered better with them. They must be so after each
+    fold: where the first one says no, the others are not asked, to save time.
     """
     if not may_have_kernel(estimator, plan, tasks):
-        return 0
-    looks, n_tasks = [], 0
-    for rows in parts:
-        plans = [replace(plan, n_centers=n) for n in (0, N_CENTERS)]
-        starts = [_fold(estimator, tasks, one, *rows, seed, device, range(0)) for one in plans]
-        looks.append(torch.cat([fold.scores for fold in starts]))
-        n_tasks += len(np.unique(starts[0].task))
-        if best_look(torch.cat(looks, 1), n_tasks, estimator.tol) == 0:
-            return 0
-    return N_CENTERS
+        return 0, []
+    folds = {0: [], N_CENTERS: []}
+    for part in parts:
+        for n_centers, found in folds.items():
+            twin = replace(plan, n_centers=n_centers)
+            found.append(_fold(estimator, tasks, twin, *part, seed, device, range(0)))
+        looks = torch.cat([torch.cat([fold.scores for fold in found], 1) for found in folds.values()])
+        chosen = N_CENTERS if best_look(looks, _n_tasks(folds[0]), estimator.tol) else 0
+        if not chosen:
+            break
+    return chosen, [fold.learner for fold in folds[chosen]]
+
+
+def _n_tasks(folds):
+    """Tasks that the folds answer."""
+    return sum(len(np.unique(fold.task)) for fold in folds)
 
 
 def best_look(scores, n_tasks, least):
@@ -172,15 +183,15 @@ def _parts(estimator, tasks, plan, n_folds, seed):
     return [(plan.rows[~held], plan.rows[held]) for held in are_held]
 
 
-def _fold(estimator, tasks, plan, training_rows, held_rows, seed, device, steps):
-    """The ``Fold`` of the held-out rows, of those outer steps or fewer."""
+def _fold(estimator, tasks, plan, training_rows, held_rows, seed, device, steps, start=None):
+    """The ``Fold`` of the held-out rows, of those outer steps or fewer; ``start`` as ``started`` takes it."""
     score = partial(log_likelihoods, plan.loss)
     held_out = HeldOutScores(score, estimator.n_iter_no_change, estimator.tol, plan.start_suffices)
     verbose = estimator.verbose if len(steps) else 0  # no progress bar of no step
     callbacks = [("held_out", held_out)]
     twin = copy.copy(estimator).set_params(early_stopping=False, callbacks=callbacks, verbose=verbose)
     plan.learn(training_rows)
-    network, rows = started(twin, tasks, plan, training_rows, seed, device)
+    network, rows = started(twin, tasks, plan, training_rows, seed, device, start)
     training, held_out.source = make_sources(
         twin, network, rows, tasks, plan, training_rows, held_rows, seed, steps
     )
@@ -189,4 +200,5 @@ def _fold(estimator, tasks, plan, training_rows, held_rows, seed, device, steps)
     counts = [row["train_batch_count"] for row in network.net.history[:n_epochs]]
     is_whole = held_out.is_done_ or sum(counts) == len(steps)
     numbers = held_out.source.tasks(network.net.batch_size)
-    return Fold(torch.stack(held_out.scores_), np.unique(tasks.task[held_rows])[numbers], counts, is_whole)
+    task = np.unique(tasks.task[held_rows])[numbers]
+    return Fold(torch.stack(held_out.scores_), task, counts, is_whole, network.net.module_)

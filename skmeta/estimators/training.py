@@ -177,12 +177,18 @@ def make_sources(estimator, network, rows, tasks, plan, training_rows, validatio
     return training, engine.EpisodeSource(sampler, *read, range(n_batches), dtype=network.dtype)
 
 
-def started(estimator, tasks, plan, numbers, seed, device):
-    """The ``Network`` before its first outer step and its ``Rows``, by the row ``numbers`` to train on."""
+def started(estimator, tasks, plan, numbers, seed, device, start=None):
+    """The ``Network`` before its first outer step and its ``Rows``, by the row ``numbers`` to train on.
+
+    ``start`` is the learner of one that was started by the same, with rows prepared as they always are.
+    """
     with engine.own_random_state(seed, device):
         network = make_network(estimator, tasks, numbers, plan, device)
     rows = network.rows(tasks.X, estimator.augment, plan.weight)
     if plan.head != "posterior":
+        return network, rows
+    if start is not None:
+        network.net.module_.load_state_dict(start.state_dict())
         return network, rows
     return start_in_best_view(estimator, network, rows, tasks, plan, numbers)
 
