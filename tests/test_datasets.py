@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from skmeta.datasets import Scanner, _omniglot_upstream, fetch_omniglot, make_scanners, scan
+from skmeta.datasets import (
+    Scanner,
+    _movielens,
+    _omniglot_upstream,
+    fetch_movielens,
+    fetch_omniglot,
+    make_scanners,
+    scan,
+)
+
+DATA = Path(os.environ.get("SKMETA_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 # ---- scanners
 
@@ -103,8 +113,7 @@ def test_scan_wants_three_axes():
 
 
 def real_omniglot():
-    default = Path(__file__).parents[2] / "shared" / "data"
-    file = Path(os.environ.get("SKMETA_DATA", default)) / "omniglot" / "omniglot_28.npz"
+    file = DATA / "omniglot" / "omniglot_28.npz"
     if not file.exists():
         pytest.skip("needs a local copy of Omniglot")
     return file
@@ -293,3 +302,70 @@ def test_bad_arguments_are_named(tmp_path):
     np.savez(other, X=np.zeros(3))
     with pytest.raises(ValueError, match=r"other\.npz is not a copy of .* no array 'images'"):
         fetch_omniglot(path=other)
+
+
+# ---- MovieLens
+
+
+def test_movielens_is_read_from_a_local_copy(monkeypatch):
+    monkeypatch.setenv("SKMETA_DATA", str(DATA))
+    if not (DATA / "movielens_small").exists():
+        pytest.skip("needs a local copy of MovieLens")
+    bunch = fetch_movielens(download_if_missing=False)
+    assert len(bunch.user) == len(bunch.film) == len(bunch.rating) == len(bunch.timestamp) == 100836
+    assert np.bincount(bunch.user).min() == 20 and len(np.unique(bunch.user)) == 610
+    assert bunch.genres.shape == (9742, 19) == (len(bunch.title), len(bunch.genre_names))
+    assert np.unique(bunch.rating).tolist() == np.arange(0.5, 5.1, 0.5).tolist()
+    first = bunch.title == "Toy Story (1995)"
+    assert bunch.rating[(bunch.user == 0) & first[bunch.film]].tolist() == [4.0]
+    kinds = [name for name, has in zip(bunch.genre_names, bunch.genres[first][0], strict=True) if has]
+    assert kinds == ["Adventure", "Animation", "Children", "Comedy", "Fantasy"]
+
+
+@pytest.fixture
+def films(tmp_path, monkeypatch):
+    """File that stands in for the archive: two people, two films, the second of no genre."""
+    texts = {
+        "ratings.csv": "userId,movieId,rating,timestamp\r\n1,7,4.5,100\r\n2,9,1.0,300\r\n2,7,3.0,200\r\n",
+        "movies.csv": 'movieId,title,genres\r\n7,"Été, (1999)",Drama|Comedy\r\n9,B,(no genres listed)\r\n',
+    }
+    contents = {name: text.encode() for name, text in texts.items()}
+    file = tmp_path / "ml-latest-small.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(f"ml-latest-small/{name}", content)
+    sums = {
+        name: hashlib.md5(content.replace(b"\r\n", b"\n")).hexdigest() for name, content in contents.items()
+    }
+    monkeypatch.setattr(_movielens, "FILES", sums)
+    monkeypatch.setattr(_movielens, "URL", file.as_uri())
+    monkeypatch.delenv("SKMETA_DATA", raising=False)
+    return file
+
+
+def test_movielens_is_downloaded_once(films, home, monkeypatch):
+    bunch = fetch_movielens(data_home=home)
+    assert bunch.user.tolist() == [0, 1, 1] and bunch.film.tolist() == [0, 1, 0]
+    assert bunch.rating.tolist() == [4.5, 1.0, 3.0] and bunch.timestamp.tolist() == [100, 300, 200]
+    assert bunch.title.tolist() == ["Été, (1999)", "B"] and bunch.genre_names == ["Comedy", "Drama"]
+    assert bunch.genres.tolist() == [[True, True], [False, False]]
+    films.unlink()
+    assert fetch_movielens(data_home=home).title.tolist() == bunch.title.tolist()
+    # One machine's cache is another's local copy.
+    monkeypatch.setenv("SKMETA_DATA", str(home / "skmeta"))
+    assert fetch_movielens(data_home=home / "empty").title.tolist() == bunch.title.tolist()
+
+
+def test_movielens_says_what_is_wrong(films, home, tmp_path, monkeypatch):
+    with pytest.raises(OSError, match=r"not in .*movielens_small, and download_if_missing is False.*path="):
+        fetch_movielens(data_home=home, download_if_missing=False)
+    with pytest.raises(FileNotFoundError, match=r"path must be a folder with ratings\.csv and movies\.csv"):
+        fetch_movielens(path=tmp_path)
+    sums = _movielens.FILES
+    monkeypatch.setattr(_movielens, "FILES", sums | {"movies.csv": "0"})
+    with pytest.raises(OSError, match=r"movies\.csv of .* expected md5 0 .* found " + sums["movies.csv"]):
+        fetch_movielens(data_home=home)
+    films.write_bytes(b"no archive")
+    with pytest.raises(OSError, match=r"ml-latest-small\.zip is damaged or has changed: .*path="):
+        fetch_movielens(data_home=home)
+    assert not home.joinpath("skmeta", "movielens_small").exists()

@@ -4,7 +4,7 @@
     python -m benchmarks.accuracy                    # an hour or two; can be stopped, and goes on
     python -m benchmarks.accuracy wisdm chicks       # some studies
     python -m benchmarks.accuracy --quick            # a part of a few, in minutes; writes nothing
-    python -m benchmarks.accuracy --long             # told and tuned rows, ablations, seeds, Conv4
+    python -m benchmarks.accuracy --long             # also TAML told, tuned rows, ablations, seeds, Conv4
     python -m benchmarks.accuracy --final "reason"   # opens the final tasks, which the ledger notes
     python -m benchmarks.accuracy --report           # the page, of what the record holds
 

@@ -57,9 +57,9 @@ OURS = [
     *of_each_kind("TMAML", "TMAML"),
     *of_each_kind("TAML", "TAML"),
     *of_each_kind("TMAML, told", "TMAML", told=True),
-    *of_each_kind("TAML, told", "TAML", told=True),
 ]
 LONG = [
+    *of_each_kind("TAML, told", "TAML", told=True),
     *of_each_kind("TMAML, tuned", "TMAML", told=True, grid=GUIDE),
     *of_each_kind("TAML, tuned", "TAML", told=True, grid=GUIDE),
     *of_each_kind("TMAML, the start", "TMAML", START, **ABLATED),

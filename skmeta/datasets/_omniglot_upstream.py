@@ -4,12 +4,12 @@ import hashlib
 import io
 import os
 import re
-import urllib.request
 import zipfile
-from http.client import HTTPException
 from operator import itemgetter
 
 import numpy as np
+
+from ._download import download
 
 BASE_URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 # The authors publish no checksums; these sha256 are the ones of TensorFlow Datasets.
@@ -20,17 +20,16 @@ ARCHIVES = {
 # The file name numbers a character among all 1,623, its folder only within the alphabet: character01 of
 # Alphabet_of_the_Magi, drawn by the first drawer, is 0709_01.png.
 IMAGE_NAME = re.compile(r"/([^/]+)/character\d+/(\d{4})_(\d{2})\.png$")
-TIMEOUT = 60  # seconds without an answer
 
 
-def build_file(file, download):
+def build_file(file, download_if_missing):
     """Make the npz `file` from the authors' archives.
 
-    Archives that lie beside it are used, others are downloaded if `download` is true.
+    Archives that lie beside it are used, others are downloaded if `download_if_missing` is true.
     """
     folder = file.parent
     folder.mkdir(parents=True, exist_ok=True)
-    if not download and not all((folder / name).exists() for name in ARCHIVES):
+    if not download_if_missing and not all((folder / name).exists() for name in ARCHIVES):
         raise OSError(f"Omniglot is not in {folder}, and download_if_missing is False. {_advice(folder)}")
     # Before the download, which would be in vain without Pillow.
     read_image = _image_reader()
@@ -65,7 +64,7 @@ def _verified_archive(name, folder):
     if file.exists():
         source, content = file, file.read_bytes()
     else:
-        source, content = BASE_URL + name, _download(BASE_URL + name, folder)
+        source, content = BASE_URL + name, download(BASE_URL + name, _advice(folder))
     found = hashlib.sha256(content).hexdigest()
     if found != ARCHIVES[name]:
         raise OSError(
@@ -73,14 +72,6 @@ def _verified_archive(name, folder):
             f"{_advice(folder)}"
         )
     return content
-
-
-def _download(url, folder):
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-            return response.read()
-    except (OSError, HTTPException) as error:
-        raise OSError(f"Could not download {url}: {error}. {_advice(folder)}") from error
 
 
 def _advice(folder):
