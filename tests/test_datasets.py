@@ -1,5 +1,7 @@
+import gzip
 import hashlib
 import io
+import json
 import os
 import sys
 import zipfile
@@ -11,8 +13,10 @@ from sklearn.datasets import load_digits
 
 from skmeta.datasets import (
     Scanner,
+    _clinc150,
     _movielens,
     _omniglot_upstream,
+    fetch_clinc150,
     fetch_movielens,
     fetch_omniglot,
     make_scanners,
@@ -363,9 +367,50 @@ def test_movielens_says_what_is_wrong(films, home, tmp_path, monkeypatch):
         fetch_movielens(path=tmp_path)
     sums = _movielens.FILES
     monkeypatch.setattr(_movielens, "FILES", sums | {"movies.csv": "0"})
-    with pytest.raises(OSError, match=r"movies\.csv of .* expected md5 0 .* found " + sums["movies.csv"]):
+    with pytest.raises(OSError, match=r"movies\.csv of .* expected md5 0, found " + sums["movies.csv"]):
         fetch_movielens(data_home=home)
     films.write_bytes(b"no archive")
     with pytest.raises(OSError, match=r"ml-latest-small\.zip is damaged or has changed: .*path="):
         fetch_movielens(data_home=home)
     assert not home.joinpath("skmeta", "movielens_small").exists()
+
+
+# ---- CLINC150
+
+
+def test_clinc150_is_read_from_a_local_copy(monkeypatch):
+    monkeypatch.setenv("SKMETA_DATA", str(DATA))
+    if not (DATA / "clinc150").exists():
+        pytest.skip("needs a local copy of CLINC150")
+    bunch = fetch_clinc150(download_if_missing=False)
+    assert len(bunch.data) == len(bunch.target) == 22500 and len(bunch.out_of_scope) == 1200
+    assert np.unique(bunch.target, return_counts=True)[1].tolist() == [150] * 150
+    assert bunch.target[
+        bunch.data == "what expression would i use to say i love you if i were an italian"
+    ] == ["translate"]
+
+
+def test_clinc150_is_downloaded_once_and_verified(tmp_path, home, monkeypatch):
+    parts = {"train": [["hi", "greeting"]], "val": [["bye", "goodbye"]], "test": [["hey", "greeting"]]}
+    parts |= {f"oos_{name}": [[f"what is {name}", "oos"]] for name in ("train", "val", "test")}
+    upstream, content = tmp_path / "data_full.json", json.dumps(parts).encode()
+    upstream.write_bytes(content)
+    monkeypatch.setattr(_clinc150, "URL", upstream.as_uri())
+    monkeypatch.delenv("SKMETA_DATA", raising=False)
+    with pytest.raises(OSError, match=rf"expected sha256 {_clinc150.SHA256}, found .*fetch_clinc150\(path="):
+        fetch_clinc150(data_home=home)
+    monkeypatch.setattr(_clinc150, "SHA256", hashlib.sha256(content).hexdigest())
+    with pytest.raises(OSError, match=r"not in .*clinc150, and download_if_missing is False.*path="):
+        fetch_clinc150(data_home=home, download_if_missing=False)
+    with pytest.raises(FileNotFoundError, match=r"path must be data_full\.json or the folder"):
+        fetch_clinc150(path=home)
+    for _ in range(2):
+        bunch = fetch_clinc150(data_home=home)
+        assert bunch.data.tolist() == ["hi", "bye", "hey"]
+        assert bunch.target.tolist() == ["greeting", "goodbye", "greeting"]
+        assert bunch.out_of_scope.tolist() == ["what is train", "what is val", "what is test"]
+        upstream.unlink(missing_ok=True)
+    packed = tmp_path / "data_full.json.gz"
+    packed.write_bytes(gzip.compress(content))
+    for path in packed, tmp_path:
+        assert fetch_clinc150(path=path).target.tolist() == bunch.target.tolist()

@@ -2,17 +2,14 @@
 
 import csv
 import gzip
-import hashlib
 import io
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
-from ._download import download
+from ._places import download, folder_of, keep, verify
 
 URL = "https://files.grouplens.org/datasets/movielens/ml-latest-small.zip"
 FOLDER = "movielens_small"
@@ -108,37 +105,19 @@ def _local_folder(path, data_home, download_if_missing):
     """The folder with the two files, downloaded into the cache if there is none."""
     if path is not None:
         folder = Path(path).expanduser()
-        if not all(_file(folder, name) for name in FILES):
+        if not _is_there(folder):
             raise FileNotFoundError(f"path must be a folder with {' and '.join(FILES)}; {folder} is not.")
         return folder
-    places = [Path(get_data_home(data_home)) / "skmeta" / FOLDER]
-    if shared := os.environ.get("SKMETA_DATA"):
-        places.insert(0, Path(shared).expanduser() / FOLDER)
-    for folder in places:
-        if all(_file(folder, name) for name in FILES):
-            return folder
-    advice = f"Without a network, unpack {URL} and name its folder: fetch_movielens(path=...)."
-    if not download_if_missing:
-        raise OSError(f"MovieLens is not in {folder}, and download_if_missing is False. {advice}")
-    _unpack(download(URL, advice), folder, advice)
+    folder = folder_of(FOLDER, _is_there, data_home)
+    if not _is_there(folder):
+        if not download_if_missing:
+            raise OSError(f"MovieLens is not in {folder}, and download_if_missing is False. {_advice()}")
+        _unpack(download(URL, _advice()), folder)
     return folder
 
 
-def _unpack(archive, folder, advice):
-    """Keep the two files of the ``archive``, given as bytes, in the folder."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as packed:
-            texts = {name: packed.read(f"{Path(URL).stem}/{name}").replace(b"\r\n", b"\n") for name in FILES}
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise OSError(f"{URL} is damaged or has changed: {error}. {advice}") from error
-    for name, text in texts.items():
-        _verify(text, name, URL)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        # Neither a second process nor a later call may meet half a file.
-        part = folder / f"{name}.{os.getpid()}.part"
-        part.write_bytes(text)
-        part.replace(folder / name)
+def _is_there(folder):
+    return all(_file(folder, name) for name in FILES)
 
 
 def _file(folder, name):
@@ -146,21 +125,32 @@ def _file(folder, name):
     return next((file for file in (folder / name, folder / f"{name}.gz") if file.exists()), None)
 
 
+def _unpack(archive, folder):
+    """Keep the two files of the ``archive``, given as bytes, in the folder."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as packed:
+            texts = {name: packed.read(f"{Path(URL).stem}/{name}") for name in FILES}
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise OSError(f"{URL} is damaged or has changed: {error}. {_advice()}") from error
+    texts = {name: _verified(text, name, URL) for name, text in texts.items()}
+    for name, text in texts.items():
+        keep(text, folder / name)
+
+
 def _rows(folder, name):
-    """The verified rows of a table, each a dict."""
+    """The rows of a table, each a dict."""
     file = _file(folder, name)
     content = file.read_bytes()
-    if file.suffix == ".gz":
-        content = gzip.decompress(content)
+    text = _verified(gzip.decompress(content) if file.suffix == ".gz" else content, name, file)
+    return list(csv.DictReader(io.StringIO(text.decode("utf-8"))))
+
+
+def _verified(content, name, source):
+    """The text of a table, with Unix line ends."""
     content = content.replace(b"\r\n", b"\n")
-    _verify(content, name, file)
-    return list(csv.DictReader(io.StringIO(content.decode("utf-8"))))
+    verify(content, "md5", FILES[name], f"{name} of {source}", _advice())
+    return content
 
 
-def _verify(content, name, source):
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != FILES[name]:
-        raise OSError(
-            f"{name} of {source} is damaged or of another edition: expected md5 {FILES[name]} with Unix line "
-            f"ends, found {found}."
-        )
+def _advice():
+    return f"Without a network, unpack {URL} and name its folder: fetch_movielens(path=...)."

@@ -1,13 +1,12 @@
 """Omniglot: 1,623 handwritten characters of 50 alphabets, each drawn by 20 people."""
 
-import os
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
 from ._omniglot_upstream import build_file
+from ._places import folder_of
 
 FILE = "omniglot_28.npz"
 ARRAYS = "images", "character", "drawer", "alphabet", "alphabet_names"
@@ -108,14 +107,10 @@ def _local_file(path, data_home, download_if_missing):
     """Path of ``omniglot_28.npz``, built in the cache if there is none."""
     if path is not None:
         return _given_file(Path(path).expanduser())
-    shared = os.environ.get("SKMETA_DATA")
-    if shared and (file := Path(shared).expanduser() / "omniglot" / FILE).exists():
-        return file
-    # The same layout as in SKMETA_DATA, so that one machine's cache can be another's local copy.
-    cached = Path(get_data_home(data_home)) / "skmeta" / "omniglot" / FILE
-    if not cached.exists():
-        build_file(cached, download_if_missing)
-    return cached
+    file = folder_of("omniglot", lambda folder: (folder / FILE).exists(), data_home) / FILE
+    if not file.exists():
+        build_file(file, download_if_missing)
+    return file
 
 
 def _given_file(path):

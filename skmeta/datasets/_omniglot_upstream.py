@@ -1,15 +1,13 @@
 """Omniglot from its authors' archives: download, verify, reduce, keep."""
 
-import hashlib
 import io
-import os
 import re
 import zipfile
 from operator import itemgetter
 
 import numpy as np
 
-from ._download import download
+from ._places import download, keep, verify
 
 BASE_URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 # The authors publish no checksums; these sha256 are the ones of TensorFlow Datasets.
@@ -35,11 +33,9 @@ def build_file(file, download_if_missing):
     read_image = _image_reader()
     archives = [_verified_archive(name, folder) for name in ARCHIVES]
     arrays = _arrays(row for archive in archives for row in _rows(archive, read_image))
-    # Neither a second process nor a later call may meet half a file.
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    with part.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
-    part.replace(file)
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    keep(stream.getvalue(), file)
 
 
 def _image_reader():
@@ -65,12 +61,7 @@ def _verified_archive(name, folder):
         source, content = file, file.read_bytes()
     else:
         source, content = BASE_URL + name, download(BASE_URL + name, _advice(folder))
-    found = hashlib.sha256(content).hexdigest()
-    if found != ARCHIVES[name]:
-        raise OSError(
-            f"{source} is damaged or has changed: expected sha256 {ARCHIVES[name]}, found {found}. "
-            f"{_advice(folder)}"
-        )
+    verify(content, "sha256", ARCHIVES[name], source, _advice(folder))
     return content
 
 
