@@ -385,9 +385,8 @@ def test_clinc150_is_read_from_a_local_copy(monkeypatch):
     bunch = fetch_clinc150(download_if_missing=False)
     assert len(bunch.data) == len(bunch.target) == 22500 and len(bunch.out_of_scope) == 1200
     assert np.unique(bunch.target, return_counts=True)[1].tolist() == [150] * 150
-    assert bunch.target[
-        bunch.data == "what expression would i use to say i love you if i were an italian"
-    ] == ["translate"]
+    said = bunch.data == "what expression would i use to say i love you if i were an italian"
+    assert bunch.target[said].tolist() == ["translate"]
 
 
 def test_clinc150_is_downloaded_once_and_verified(tmp_path, home, monkeypatch):

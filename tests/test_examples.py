@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,44 @@ def test_omniglot(monkeypatch, capsys):
     runpy.run_path(str(ROOT / "examples" / "omniglot.py"), run_name="__main__")
     shown = capsys.readouterr().out
     assert re.search(r"TMAML, 5-way 1-shot, meta-test: \d\d\.\d\d ± \d\.\d\d % \(20 episodes\)", shown)
+
+
+@pytest.mark.skipif(not (DATA / "movielens_small").exists(), reason="needs a local copy of MovieLens")
+def test_recommend(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SKMETA_DATA", str(DATA))
+    example = runpy.run_path(str(ROOT / "examples" / "plot_recommend.py"))
+    example["main"](quick=True, figure=tmp_path / "figure.png")
+    shown = capsys.readouterr().out
+    errors, gains = shown.split("NDCG@10")
+    for table in errors, gains:
+        for name in "TMAML", "TAML", "fold-in ridge", "item neighbours", "damped biases":
+            assert len(re.findall(r"\d\.\d{3} ± \d\.\d{3}", re.search(rf"^{name} .*$", table, re.M)[0])) == 7
+    assert len(re.findall(r"^  [0-5]\.[05]  \S", shown, re.M)) == 10
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_neighbours_raise_what_similar_items_were_liked():
+    example = runpy.run_path(str(ROOT / "examples" / "plot_recommend.py"))
+    # Users like either the first two of four items or the last two.
+    user, item = np.repeat(np.arange(20), 4), np.tile(np.arange(4), 20)
+    rating = np.where((item < 2) == (user % 2 == 0), 5.0, 1.0)
+    ratings = example["Ratings"](user, item, rating, np.eye(4))
+    known = example["Known"](ratings, example["item_features"](ratings), None)
+    model = example["neighbours"](known, n_neighbours=2, shrinkage=1)
+    expected = model(np.array([0]), np.array([5.0]), np.array([1, 2, 3]))
+    assert expected[0] > 0.3 + expected[1] and expected[1] == pytest.approx(expected[2])
+
+
+@pytest.mark.skipif(
+    not (DATA / "clinc150").exists() or find_spec("wordllama") is None,
+    reason="needs a local copy of CLINC150 and wordllama",
+)
+def test_intents(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SKMETA_DATA", str(DATA))
+    example = runpy.run_path(str(ROOT / "examples" / "plot_intents.py"))
+    example["main"](quick=True, figure=tmp_path / "figure.png")
+    shown = capsys.readouterr().out
+    for name in "TMAML", "TAML", "logistic regression", "cosine prototypes":
+        values = re.findall(r"(\d\.\d{3}) ±", re.search(rf"^{name} .*$", shown, re.M)[0])
+        assert len(values) == 6 and all(0.7 < float(value) <= 1 for value in values)
+    assert (tmp_path / "figure.png").stat().st_size > 10_000

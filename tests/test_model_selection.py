@@ -212,7 +212,8 @@ FRAMES = [(pd.DataFrame(X, columns=list("wxyz")), y) for X, y in TASKS]
 
 
 def test_frames_for_ours():
-    by_name, by_place = TMAMLClassifier(**QUICK).fit(FRAMES), TMAMLClassifier(**QUICK).fit(TASKS)
+    learner = TMAMLClassifier(**QUICK, head="linear")
+    by_name, by_place = clone(learner).fit(FRAMES), clone(learner).fit(TASKS)
     a, b = evaluate(by_name, FRAMES, n_episodes=6), evaluate(by_place, TASKS, n_episodes=6)
     np.testing.assert_array_equal(a.scores, b.scores)
 
@@ -224,7 +225,8 @@ def test_frames_for_one_of_scikit_learn():
 
 def test_polars_frames_keep_their_names():
     frames = [(pl.DataFrame(X, schema=list("wxyz")), y) for X, y in TASKS]
-    by_name, by_place = TMAMLClassifier(**QUICK).fit(frames), TMAMLClassifier(**QUICK).fit(TASKS)
+    learner = TMAMLClassifier(**QUICK, head="linear")
+    by_name, by_place = clone(learner).fit(frames), clone(learner).fit(TASKS)
     a, b = evaluate(by_name, frames, n_episodes=6), evaluate(by_place, TASKS, n_episodes=6)
     np.testing.assert_array_equal(a.scores, b.scores)
 

@@ -289,8 +289,11 @@ import re, sys
 from pathlib import Path
 import numpy as np, torch
 from skmeta import TaskList, TMAMLClassifier, TMAMLRegressor
+from skmeta.core import mixed_model
+from skmeta.engine import start
 
 torch.set_num_threads(1)
+start.N_STEPS = mixed_model.STEPS_WITH_FEATURES = 4
 folder, n_tasks = Path(sys.argv[1]), int(sys.argv[2])
 
 def load(i):

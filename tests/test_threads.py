@@ -14,7 +14,7 @@ from torch import nn
 
 from skmeta import TMAMLClassifier, adapt
 
-N_THREADS = 4
+N_THREADS = 3
 TASKS, LINES = make_tasks(6), make_lines(6)
 
 
@@ -50,8 +50,8 @@ KINDS = {
     "dropout": {"module": Dropping},
     "functional dropout": {"module": DroppingByFunction},
     "dropout, stopped early": {"module": Dropping, "early_stopping": True},
-    "a callback that draws": {"callbacks": [Noisy()]},
-    "an augmentation that draws": {"augment": noisy_rows},
+    "a callback that draws": {"head": "linear", "callbacks": [Noisy()]},
+    "an augmentation that draws": {"head": "linear", "augment": noisy_rows},
 }
 
 

@@ -12,7 +12,7 @@ TIMEOUT = 60  # seconds without an answer
 
 
 def folder_of(name, is_there, data_home):
-    """Folder of a data set: in that of ``SKMETA_DATA`` if ``is_there(folder)``, else in the cache's ``skmeta``.
+    """Folder of a data set: in that of ``SKMETA_DATA`` if it ``is_there(folder)``, else in the cache.
 
     Both have the same layout, so that one machine's cache can be another's local copy.
     """
