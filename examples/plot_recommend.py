@@ -36,6 +36,7 @@ N_NEW, N_LAST, N_ASKED = 122, 61, 20  # new users; training users that rivals ar
 N_FACTORS, N_ROUNDS, N_FOLDS = 4, 10, 5
 PENALTY = np.diag([4.0] + N_FACTORS * [20.0])  # of a bias and of factors, in ratings
 KNOWN = 30  # ratings of a film that may be proposed
+RIVAL = "fold-in ridge"
 WIDTHS = {"TMAML": 5, "TAML": 2}  # they may lie on each other
 FIGURE = Path(__file__).with_name("recommend.png")
 
@@ -137,7 +138,7 @@ def fit_models(ratings, **params):
     kept, held = np.split(np.arange(n_users), [n_users - min(N_LAST, n_users // 3)])
     known_by_kept, held = learn(ratings.of(kept)), ratings.of(held).by_user()
     for name, (make, grid) in {
-        "fold-in ridge": (fold_in, {"alpha": [3, 10, 30, 100], "damping": [1, 3, 10]}),
+        RIVAL: (fold_in, {"alpha": [3, 10, 30, 100], "damping": [1, 3, 10]}),
         "item neighbours": (neighbours, {"n_neighbours": [20, 60, 200], "shrinkage": [5, 20, 80]}),
         "damped biases": (damped_biases, {"damping": [1, 3, 10]}),
     }.items():
@@ -238,11 +239,14 @@ def show(results):
     for i, title in enumerate(("mean absolute error", "NDCG@10 of 20 films or more")):
         lengths = {n: len(values) for n, values in next(iter(results.values()))[i].items()}
         print(f"\n{title}, ± half of the 95 % interval over new users")
-        print(f"{'ratings given':18}" + "".join(f"{n:>15}" for n in lengths))
-        print(f"{'new users':18}" + "".join(f"{n:>15}" for n in lengths.values()))
-        for name, found in results.items():
-            cells = (f"{v.mean():.3f} ± {task_interval(v, np.arange(len(v))):.3f}" for v in found[i].values())
-            print(f"{name:18}" + "".join(f"{cell:>15}" for cell in cells))
+        print(f"{'ratings given':23}" + "".join(f"{n:>15}" for n in lengths))
+        print(f"{'new users':23}" + "".join(f"{n:>15}" for n in lengths.values()))
+        rows = {name: found[i] for name, found in results.items()}
+        for name in "TMAML", "TAML":  # paired: the same users, ratings and films
+            rows[f"{name} - {RIVAL}"] = {n: rows[name][n] - rows[RIVAL][n] for n in lengths}
+        for name, values in rows.items():
+            cells = (f"{v.mean():.3f} ± {task_interval(v, np.arange(len(v))):.3f}" for v in values.values())
+            print(f"{name:23}" + "".join(f"{cell:>15}" for cell in cells))
 
 
 def show_person(model, items, given, titles, counts):
