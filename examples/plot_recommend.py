@@ -32,17 +32,22 @@ from skmeta.datasets import fetch_movielens
 from skmeta.model_selection.intervals import task_interval
 
 SHOTS = 0, 1, 2, 3, 5, 10, 20
-N_NEW, N_LAST, N_ASKED = 122, 61, 20  # new users; training users that rivals are tuned on; films to rank
+NEW, LAST = 0.4, 0.2  # shares: new users of all, and of the others those that rivals are tuned on
+TUNED = 1, 5, 10  # numbers of ratings that rivals are tuned with, on average
+N_ASKED = 20  # films to rank, at least
 N_FACTORS, N_ROUNDS, N_FOLDS = 4, 10, 5
 PENALTY = np.diag([4.0] + N_FACTORS * [20.0])  # of a bias and of factors, in ratings
-KNOWN = 30  # ratings of a film that may be proposed
+N_KNOWN = 500  # films, those of most ratings, that may be proposed
 RIVAL = "fold-in ridge"
 WIDTHS = {"TMAML": 5, "TAML": 2}  # they may lie on each other
 FIGURE = Path(__file__).with_name("recommend.png")
 
 
 class Ratings(NamedTuple):
-    """What users said of items; ``about`` is a table with a row for each item."""
+    """What users 0, 1, ... said of items, of each once; ``about`` has a row of four numbers or more for each.
+
+    New users need 11 ratings or more, to be asked for some when they have given 10.
+    """
 
     user: np.ndarray
     item: np.ndarray
@@ -74,17 +79,36 @@ class Known(NamedTuple):
 def main(quick=False, figure=FIGURE):
     films = fetch_movielens()
     ratings = Ratings(films.user, films.film, films.rating, films.genres.astype(float))
-    users = np.random.default_rng(0).permutation(1 + ratings.user.max())
-    training, new = users[: 80 if quick else -N_NEW], users[-(10 if quick else N_NEW) :]
+    training, new = split(1 + ratings.user.max())
+    if quick:
+        training, new = training[:80], new[:10]
     params = {"max_iter": 2, "early_stopping": False} if quick else {}
     models = fit_models(ratings.of(training), **params)
-    results = {name: scores(model, ratings.of(new).by_user()) for name, model in models.items()}
+    users = ratings.of(new).by_user()
+    results = {name: scores(model, users) for name, model in models.items()}
     show(results)
-    items, given = max(ratings.of(new).by_user(), key=lambda pair: np.std(pair[1][:10]))
+    # Someone who likes some films and not others, by ten ratings at random.
+    drawn = [
+        [part[shuffled(number, len(y))[:10]] for part in (items, y)]
+        for number, (items, y) in enumerate(users)
+    ]
+    items, given = max(drawn, key=lambda pair: np.std(pair[1]))
     counts = np.bincount(ratings.of(training).item, minlength=len(films.title))
-    show_person(models["TMAML"], items[:10], given[:10], films.title, counts)
+    show_person(models["TMAML"], items, given, films.title, counts)
     draw(results, figure)
     print(f"\nDrawn: {figure}")
+
+
+def split(n_users):
+    """Numbers of the training users and of the new ones: the final users of ``benchmarks.accuracy``."""
+    order = np.random.RandomState(0).permutation(np.sort(np.arange(1, 1 + n_users).astype(str)))
+    new = np.sort(order[: round(NEW * n_users)].astype(int) - 1)
+    return np.setdiff1d(np.arange(n_users), new), new
+
+
+def shuffled(number, n):
+    """The order in which a new user's ratings are given."""
+    return np.random.default_rng(number).permutation(n)
 
 
 # ---- what is known of films
@@ -106,7 +130,7 @@ def item_features(ratings):
     described[rated, 1:] = PCA(N_FACTORS, random_state=0).fit_transform(ratings.about)[rated]
     for _ in range(N_ROUNDS):
         described = least_squares(above.T, seen.T, least_squares(above, seen, described))
-    return np.column_stack([described, np.log1p(seen.sum(0)), ratings.about])
+    return np.column_stack([np.insert(described, 1, np.log1p(seen.sum(0)), axis=1), ratings.about])
 
 
 def least_squares(above, seen, other):
@@ -135,16 +159,18 @@ def fit_models(ratings, **params):
         fitted = estimator(verbose=1, random_state=0, **params).fit(known.tasks)
         models[estimator.__name__.removesuffix("Regressor")] = partial(adapted, fitted, known.features)
     n_users = len(known.tasks)
-    kept, held = np.split(np.arange(n_users), [n_users - min(N_LAST, n_users // 3)])
+    kept, held = np.split(np.arange(n_users), [n_users - round(LAST * n_users)])
     known_by_kept, held = learn(ratings.of(kept)), ratings.of(held).by_user()
     for name, (make, grid) in {
         RIVAL: (fold_in, {"alpha": [3, 10, 30, 100], "damping": [1, 3, 10]}),
-        "item neighbours": (neighbours, {"n_neighbours": [20, 60, 200], "shrinkage": [5, 20, 80]}),
+        "item neighbours": (neighbours, {"shrinkage": [5, 20, 80], "doubt": [0.3, 1, 3]}),
         "damped biases": (damped_biases, {"damping": [1, 3, 10]}),
     }.items():
         candidates = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-        found = [scores(make(known_by_kept, **params), held, shots=(5,))[0][5] for params in candidates]
-        best = candidates[int(np.argmin([values.mean() for values in found]))]
+        found = [scores(make(known_by_kept, **params), held, TUNED)[0] for params in candidates]
+        best = candidates[
+            int(np.argmin([np.mean([of.mean() for of in errors.values()]) for errors in found]))
+        ]
         models[name] = make(known, **best)
     return models
 
@@ -166,10 +192,12 @@ def damped_biases(known, damping):
 
 
 def fold_in(known, alpha, damping):
-    """A ridge regression of all users, and one of what it leaves of the user's own ratings."""
+    """A ridge regression of all users, who count alike, and one of what it leaves of a new user's ratings."""
     X, y = (np.concatenate(parts) for parts in zip(*known.tasks, strict=True))
+    counts = np.array([len(y) for _, y in known.tasks])
+    weight = np.repeat(counts.mean() / counts, counts)
     scaler = StandardScaler().fit(X)
-    ridge, Z_all = Ridge(10).fit(scaler.transform(X), y), scaler.transform(known.features)
+    ridge, Z_all = Ridge(10).fit(scaler.transform(X), y, weight), scaler.transform(known.features)
     penalties = np.diag([damping, *np.full(X.shape[1], alpha)])
 
     def model(items, given, asked):
@@ -181,7 +209,7 @@ def fold_in(known, alpha, damping):
     return model
 
 
-def neighbours(known, n_neighbours, shrinkage):
+def neighbours(known, shrinkage, doubt):
     """Biases, and what the user's ratings of similar items leave of them (adjusted cosine, shrunken)."""
     ratings, biases = known.ratings, damped_biases(known, 3)
     shape = 1 + ratings.user.max(), len(ratings.about)
@@ -202,9 +230,8 @@ def neighbours(known, n_neighbours, shrinkage):
         lengths.append((seen[:, asked].T @ left.power(2)[:, items]).toarray())
         cosines = products / np.sqrt(np.maximum(lengths[0] * lengths[1], 1e-9))
         similar = cosines * common / (common + shrinkage)
-        least = np.sort(similar, axis=1)[:, -min(n_neighbours, len(items))]
-        similar = np.where((similar >= least[:, None]) & (similar > 0), similar, 0)
-        return expected + similar @ (given - biases(items, given, items)) / (similar.sum(1) + 1)
+        similar = similar.clip(0)
+        return expected + similar @ (given - biases(items, given, items)) / (similar.sum(1) + doubt)
 
     return model
 
@@ -221,7 +248,7 @@ def scores(model, users, shots=SHOTS):
     """
     errors, gains = {n: [] for n in shots}, {n: [] for n in shots}
     for number, (items, y) in enumerate(users):
-        order = np.random.default_rng(number).permutation(len(items))
+        order = shuffled(number, len(items))
         items, y = items[order], y[order]
         for n in shots:
             first = max(n, 10)
@@ -254,7 +281,7 @@ def show_person(model, items, given, titles, counts):
     print("\nA new user's ratings")
     for item, rating in sorted(zip(items, given, strict=True), key=lambda pair: -pair[1]):
         print(f"  {rating:.1f}  {titles[item]}")
-    asked = np.setdiff1d(np.flatnonzero(counts >= KNOWN), items)
+    asked = np.setdiff1d(np.argsort(counts)[-N_KNOWN:], items)
     before, after = (
         titles[asked[np.argsort(-model(items[:n], given[:n], asked))[:10]]] for n in (0, len(items))
     )

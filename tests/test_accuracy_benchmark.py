@@ -274,6 +274,18 @@ def test_a_line_of_the_ledger_for_each_opening(tmp_path):
     assert first.endswith(": a release") and second.endswith(": another")
 
 
+def test_final_tables_need_of_ours_the_defaults_alone(tmp_path):
+    told = Method("TMAML, told", ("regression",), RIDGE.fit, ours=True)
+    kept = develop(STUDY, told, tmp_path)
+    assert {table.part for table in tables_of([STUDY], [kept], [told, RIDGE])} == {"development"}
+    kept = develop(STUDY, RIDGE, tmp_path)
+    assert {table.part for table in tables_of([STUDY], [kept], [told, RIDGE])} == {"development"}
+    run.measure(STUDY, RIDGE, 0, kept, "final", tell=lambda line: None)
+    tables = tables_of([STUDY], [kept], [told, RIDGE])
+    assert {table.part for table in tables} == {"final"}
+    assert [line.name for line in tables[0].lines] == ["ridge"]
+
+
 def test_ratios_are_to_the_best_rival(tmp_path):
     mean = Method(
         "TMAML",

@@ -16,6 +16,7 @@ pytest.importorskip("pandas")
 from benchmarks.accuracy import data
 from benchmarks.accuracy.data import DATA_SETS, SHOTS, grouped, movielens
 from benchmarks.accuracy.data.task import Task, learned
+from examples.plot_recommend import N_FACTORS, N_FOLDS, PENALTY, item_features, least_squares
 
 FOLDER = Path(os.environ.get("SKMETA_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -193,12 +194,11 @@ def test_terms_have_unit_length():
 def users(n=40, n_films=12, seed=0):
     """Users who like or dislike the later half of the films, of which each is better than the one before."""
     rng = np.random.RandomState(seed)
-    genres = np.repeat([[1.0, 0], [0, 1]], n_films // 2, axis=0)
-    start = np.hstack([genres - 0.5] * (movielens.N_FACTORS // 2))
+    genres = np.repeat([[1.0, 0] * 2, [0, 1] * 2], n_films // 2, axis=0)
     for user in range(n):
         seen = rng.permutation(n_films - 1)[:8]
         y = 0.2 * seen + (-1) ** user * (seen >= n_films // 2) + 0.1 * rng.randn(8)
-        yield Task(str(user), {"genres": genres[seen], "start": start[seen]}, y, about={"items": seen})
+        yield Task(str(user), {"genres": genres[seen]}, y, about={"items": seen, "genres": genres})
 
 
 def test_own_ratings_do_not_make_own_features():
@@ -215,14 +215,14 @@ def test_own_ratings_do_not_make_own_features():
 def test_features_of_new_users_are_of_all_training_users():
     train = list(users())
     _, (other,) = movielens.prepare(train, train[:1])
-    films = movielens.films_of(train, n_films=11)
-    np.testing.assert_array_equal(other.views["rows"][:, :-2], films[train[0].about["items"]])
-    np.testing.assert_array_equal(other.views["rows"][:, -2:], train[0].views["genres"])
+    films = item_features(movielens.ratings_of(train))
+    np.testing.assert_array_equal(other.views["rows"], films[train[0].about["items"]])
+    np.testing.assert_array_equal(other.views["rows"][:, -4:], train[0].views["genres"])
 
 
 def test_films_are_told_by_what_users_say():
     train = list(users(n=200))
-    films = movielens.films_of(train, n_films=12)
+    films = item_features(movielens.ratings_of(train))[:, :-4]
     bias, log_count, factors = films[:11, 0], films[:, 1], films[:, 2:]
     assert np.corrcoef(bias, np.arange(11))[0, 1] > 0.98
     counts = np.bincount(np.concatenate([t.about["items"] for t in train]), minlength=12)
@@ -234,11 +234,11 @@ def test_films_are_told_by_what_users_say():
 
 def test_alternating_least_squares_are_ridge_regressions():
     rng = np.random.RandomState(0)
-    other = rng.randn(30, 1 + movielens.N_FACTORS)
+    other = rng.randn(30, 1 + N_FACTORS)
     seen = sparse.csr_array((rng.rand(3, 30) < 0.5).astype(float))
     above = seen * rng.randn(3, 30)
-    found = movielens._least_squares(sparse.csr_array(above), seen, other)
-    scale = np.sqrt(np.diag(movielens.PENALTY))
+    found = least_squares(sparse.csr_array(above), seen, other)
+    scale = np.sqrt(np.diag(PENALTY))
     for row, mask, expected in zip(above.toarray(), seen.toarray() > 0, found, strict=True):
         Z = np.c_[np.ones(30), other[:, 1:]][mask] / scale
         ridge = Ridge(1.0, fit_intercept=False).fit(Z, row[mask] - other[mask, 0])
@@ -247,10 +247,10 @@ def test_alternating_least_squares_are_ridge_regressions():
 
 def test_factors_of_the_folds_mean_the_same():
     tasks = read("movielens")[:240]
-    n_films = 1 + max(task.about["items"].max() for task in tasks)
-    whole = movielens.films_of(tasks, n_films)
+    whole = item_features(movielens.ratings_of(tasks))
     often = whole[:, 1] > np.log(10)
-    for fold in range(movielens.N_FOLDS):
-        part = movielens.films_of([t for i, t in enumerate(tasks) if i % movielens.N_FOLDS != fold], n_films)
-        for factor in range(2, 2 + movielens.N_FACTORS):
+    for fold in range(N_FOLDS):
+        others = [task for i, task in enumerate(tasks) if i % N_FOLDS != fold]
+        part = item_features(movielens.ratings_of(others))
+        for factor in range(2, 2 + N_FACTORS):
             assert np.corrcoef(whole[often, factor], part[often, factor])[0, 1] > 0.4

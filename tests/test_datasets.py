@@ -23,7 +23,7 @@ from skmeta.datasets import (
     scan,
 )
 
-DATA = Path(os.environ.get("SKMETA_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("SKMETA_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 # ---- scanners
 
@@ -361,18 +361,48 @@ def test_movielens_is_downloaded_once(films, home, monkeypatch):
 
 
 def test_movielens_says_what_is_wrong(films, home, tmp_path, monkeypatch):
-    with pytest.raises(OSError, match=r"not in .*movielens_small, and download_if_missing is False.*path="):
+    monkeypatch.setenv("SKMETA_DATA", str(tmp_path / "typo"))
+    with pytest.raises(
+        OSError,
+        match=r"is not in .*typo.movielens_small or .*home.*, and download_if_missing is False.*path=",
+    ):
         fetch_movielens(data_home=home, download_if_missing=False)
-    with pytest.raises(FileNotFoundError, match=r"path must be a folder with ratings\.csv and movies\.csv"):
+    (tmp_path / "movies.csv").touch()
+    (tmp_path / "ratings.csv").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"path must be a folder with .* has no ratings\.csv\."):
         fetch_movielens(path=tmp_path)
     sums = _movielens.FILES
-    monkeypatch.setattr(_movielens, "FILES", sums | {"movies.csv": "0"})
-    with pytest.raises(OSError, match=r"movies\.csv of .* expected md5 0, found " + sums["movies.csv"]):
-        fetch_movielens(data_home=home)
-    films.write_bytes(b"no archive")
-    with pytest.raises(OSError, match=r"ml-latest-small\.zip is damaged or has changed: .*path="):
-        fetch_movielens(data_home=home)
-    assert not home.joinpath("skmeta", "movielens_small").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(_movielens, "FILES", sums | {"movies.csv": "0"})
+        with pytest.raises(OSError, match=r"movies\.csv of .* expected md5 0, found " + sums["movies.csv"]):
+            fetch_movielens(data_home=home)
+    content = films.read_bytes()
+    for damaged in b"no archive", content.replace(b"4.5", b"4.6", 1):
+        films.write_bytes(damaged)
+        with pytest.raises(OSError, match=r"ml-latest-small\.zip is damaged or has changed: .*path="):
+            fetch_movielens(data_home=home)
+    assert list(home.joinpath("skmeta", "movielens_small").iterdir()) == []
+    (tmp_path / "skmeta").touch()
+    with pytest.raises(OSError, match=r"Could not make .*skmeta.*data_home="):
+        fetch_movielens(data_home=tmp_path)
+
+
+def test_a_damaged_copy_of_movielens_is_named(films, home):
+    fetch_movielens(data_home=home)
+    table = home / "skmeta" / "movielens_small" / "movies.csv"
+    text = table.read_bytes()
+    packed = gzip.compress(text)
+    table.unlink()
+    for name, content in {
+        "movies.csv.gz": packed[:-9],
+        "movies.csv": text[:-1],
+    }.items():
+        table.with_name(name).write_bytes(content)
+        with pytest.raises(OSError, match=rf"{name}.*Delete it to have it downloaded anew"):
+            fetch_movielens(data_home=home)
+        table.with_name(name).unlink()
+    table.with_name("movies.csv.gz").write_bytes(packed)
+    assert len(fetch_movielens(data_home=home).title) == 2
 
 
 # ---- CLINC150
@@ -401,7 +431,7 @@ def test_clinc150_is_downloaded_once_and_verified(tmp_path, home, monkeypatch):
     monkeypatch.setattr(_clinc150, "SHA256", hashlib.sha256(content).hexdigest())
     with pytest.raises(OSError, match=r"not in .*clinc150, and download_if_missing is False.*path="):
         fetch_clinc150(data_home=home, download_if_missing=False)
-    with pytest.raises(FileNotFoundError, match=r"path must be data_full\.json or the folder"):
+    with pytest.raises(FileNotFoundError, match=r"path must be data_full\.json, packed .* or the folder"):
         fetch_clinc150(path=home)
     for _ in range(2):
         bunch = fetch_clinc150(data_home=home)

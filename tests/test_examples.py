@@ -9,7 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.utils import Bunch
 
+from benchmarks.accuracy.data.task import Task
+from benchmarks.accuracy.episodes import split
 from skmeta.estimators import auto
 
 ROOT = Path(__file__).parents[1]
@@ -90,6 +93,77 @@ def test_recommend(tmp_path, capsys, monkeypatch):
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
+def test_users_and_intents_that_are_new_are_the_final_ones_of_the_benchmark():
+    for name, n in (
+        ("plot_recommend", np.arange(610)),
+        ("plot_intents", np.char.add("intent ", list("abcdefghij"))),
+    ):
+        example = runpy.run_path(str(ROOT / "examples" / f"{name}.py"))
+        training, new = example["split"](len(n) if name == "plot_recommend" else n)
+        names = [str(1 + i) for i in n] if name == "plot_recommend" else n
+        tasks = [Task(name, {}, None) for name in names]
+        final = {tasks[i].name for i in split(tasks)[1]}
+        assert {names[i] for i in new} == final if name == "plot_recommend" else set(new) == final
+        assert len(training) + len(new) == len(n) and not set(training) & set(new)
+
+
+def test_scores_of_ratings_are_of_what_was_not_given():
+    example = runpy.run_path(str(ROOT / "examples" / "plot_recommend.py"))
+    users = [(np.arange(50), np.random.default_rng(seed).choice(np.arange(1, 6), 50)) for seed in range(3)]
+
+    def oracle(sign):
+        asked_so_far = iter([y for _, y in users for _ in range(2)])
+
+        def model(items, given, asked):
+            y = next(asked_so_far)
+            assert (y[items] == given).all() and not set(items) & set(asked)
+            assert len(items) + len(asked) == 50 if len(items) else len(asked) == 40
+            return sign * y[asked]
+
+        return model
+
+    errors, gains = example["scores"](oracle(1.0), users, shots=(0, 20))
+    assert all((values == 0).all() for values in errors.values())
+    assert all(values == pytest.approx(1) for values in gains.values())
+    _, reversed_gains = example["scores"](oracle(-1.0), users, shots=(0, 20))
+    assert all((values < 0.7).all() for values in reversed_gains.values())
+
+
+def test_fold_in_learns_what_a_user_adds():
+    example = runpy.run_path(str(ROOT / "examples" / "plot_recommend.py"))
+    rng = np.random.default_rng(0)
+    user, item = np.repeat(np.arange(30), 20), np.tile(np.arange(20), 30)
+    ratings = example["Ratings"](user, item, rng.uniform(1, 5, 600), rng.normal(size=(20, 4)))
+    model = example["fold_in"](example["learn"](ratings), alpha=1e6, damping=1e-6)
+    before = model(item[:0], np.zeros(0), item[:20])
+    after = model(item[:10], before[:10] + 0.7, item[:20])
+    np.testing.assert_allclose(after - before, 0.7, atol=1e-3)
+
+
+def test_bots_are_asked_what_they_were_not_made_of_and_refuse_the_least_sure():
+    example = runpy.run_path(str(ROOT / "examples" / "plot_intents.py"))
+    intents = np.array([f"intent {i}" for i in range(20)])
+    labels = np.repeat(intents, 30)
+    texts = np.array([f"{label}, text {i}" for i, label in enumerate(labels)], dtype=object)
+    outside = np.array([f"none {i}" for i in range(100)], dtype=object)
+    bots = example["make_bots"](Bunch(data=texts, target=labels, out_of_scope=outside), intents, n_rounds=1)
+    for bot in bots:
+        own = {intent for intent, _ in bot.support}
+        assert all(text.startswith(f"{intent},") for intent, of in bot.support for text in of)
+        assert all(t.startswith(f"{intent},") for t, intent in zip(bot.texts, bot.intents, strict=True))
+        assert not set(bot.texts) & set(np.concatenate([of for _, of in bot.support]))
+        assert set(bot.intents) == own and not own & {text.split(",")[0] for text in bot.outside}
+        assert len(bot.texts) == len(bot.outside) == 150
+    assert not {i for i, _ in bots[0].support} & {i for i, _ in bots[1].support}
+    # Right and sure, right and unsure, wrong; outside are surer and less sure than the second.
+    answers = example["Answers"](
+        {3: np.array([True, True, False])}, {3: np.array([3.0, 1.0, 4.0])}, {3: np.array([2.0, 0.0])}
+    )
+    _, share = example["refused"]([answers], 3)
+    assert share[0] == pytest.approx(1 / 3) and (np.diff(share) >= 0).all() and share.max() <= 2 / 3
+    assert example["area"](answers, 3) == pytest.approx(5 / 6)
+
+
 def test_neighbours_raise_what_similar_items_were_liked():
     example = runpy.run_path(str(ROOT / "examples" / "plot_recommend.py"))
     # Users like either the first two of four items or the last two.
@@ -97,7 +171,7 @@ def test_neighbours_raise_what_similar_items_were_liked():
     rating = np.where((item < 2) == (user % 2 == 0), 5.0, 1.0)
     ratings = example["Ratings"](user, item, rating, np.eye(4))
     known = example["Known"](ratings, example["item_features"](ratings), None)
-    model = example["neighbours"](known, n_neighbours=2, shrinkage=1)
+    model = example["neighbours"](known, shrinkage=1, doubt=1)
     expected = model(np.array([0]), np.array([5.0]), np.array([1, 2, 3]))
     assert expected[0] > 0.3 + expected[1] and expected[1] == pytest.approx(expected[2])
 

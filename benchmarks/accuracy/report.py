@@ -99,14 +99,15 @@ class Table:
 def tables_of(studies, records, methods):
     """A ``Table`` for each cell that the records know; of final tasks, where these have been opened.
 
-    They need not have been for our methods beside the two by default.
+    Of our own methods, only the two by default count; others are opened by will.
     """
-    tables, more = [], {method.name for method in methods if method.ours} - set(OURS)
+    tables, counted = [], {method.name for method in methods if not method.ours or method.name in OURS}
     for study, record in zip(studies, records, strict=True):
         for cell in study.cells:
             developed = _lines(study, cell, record, methods, "development")
             tried = [key[1:] for key in record.entries if key[0] == "development" and key[2] == str(cell)]
-            opened = all(("final", *key) in record.entries for key in tried if key[0] not in more)
+            tried = [key for key in tried if key[0] in counted]
+            opened = bool(tried) and all(("final", *key) in record.entries for key in tried)
             lines = _lines(study, cell, record, methods, "final") if opened else developed
             rivals = {line.name: line for line in lines if not line.ours}
             rival = next((rivals[line.name] for line in developed if line.name in rivals), None)

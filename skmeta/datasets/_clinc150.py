@@ -1,18 +1,18 @@
 """CLINC150: what people say to an assistant, and what they want."""
 
-import gzip
 import json
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._places import download, folder_of, keep, verify
+from ._places import ANEW, download, folder_of, keep, make_folder, read, verify
 
 URL = "https://raw.githubusercontent.com/clinc/oos-eval/828f8093932c8fe6ca7936c3d2e52903b1c523de/data/data_full.json"
 SHA256 = "36923c3705a59e08fe9c3883d8bc2dd966ef93e22cb78ac41171782a698d56e0"
 FILE = "data_full.json"
 PARTS = "train", "val", "test"
+ADVICE = f"Without a network, put a copy of {URL} somewhere and name it: fetch_clinc150(path=...)."
 
 DESCR = """\
 CLINC150
@@ -30,7 +30,7 @@ def fetch_clinc150(*, path=None, data_home=None, download_if_missing=True):
     """Fetch the utterances of CLINC150, downloading them once.
 
     A local copy is looked for in `path`, then in ``clinc150`` in the folder that the environment variable
-    ``SKMETA_DATA`` names, then in ``skmeta`` in `data_home`. Else ``data_full.json`` (1 MB) is downloaded,
+    ``SKMETA_DATA`` names, then in ``skmeta`` in `data_home`. Else ``data_full.json`` (2.5 MB) is downloaded,
     verified and kept there.
 
     Parameters
@@ -81,29 +81,25 @@ def fetch_clinc150(*, path=None, data_home=None, download_if_missing=True):
 
 def _content(path, data_home, download_if_missing):
     """The verified content of the file, as bytes."""
-    if path is not None:
-        file = _file(Path(path).expanduser())
+    if path is None:
+        file = _file(folder_of("clinc150", _file, data_home))
         if file is None:
-            raise FileNotFoundError(f"path must be {FILE} or the folder that holds it; {path} is not.")
+            folder = make_folder("clinc150", data_home, "CLINC150", download_if_missing, ADVICE)
+            content, file = download(URL, ADVICE), folder / FILE
+            verify(content, "sha256", SHA256, URL, ADVICE)
+            keep(content, file)
     else:
-        folder = folder_of("clinc150", _file, data_home)
-        file = _file(folder)
+        place = Path(path).expanduser()
+        file = place if place.is_file() else _file(place)
         if file is None:
-            if not download_if_missing:
-                raise OSError(f"CLINC150 is not in {folder}, and download_if_missing is False. {_advice()}")
-            content = download(URL, _advice())
-            verify(content, "sha256", SHA256, URL, _advice())
-            keep(content, file := folder / FILE)
-    content = file.read_bytes()
-    content = gzip.decompress(content) if file.suffix == ".gz" else content
-    verify(content, "sha256", SHA256, file, _advice())
+            raise FileNotFoundError(
+                f"path must be {FILE}, packed as .gz or not, or the folder that holds it; {place} is not."
+            )
+    content = read(file)
+    verify(content, "sha256", SHA256, file, ANEW)
     return content
 
 
-def _file(place):
-    """The file that a place is or holds, packed or not, or None."""
-    return next((f for f in (place, place / FILE, place / f"{FILE}.gz") if f.is_file()), None)
-
-
-def _advice():
-    return f"Without a network, put a copy of {URL} somewhere and name it: fetch_clinc150(path=...)."
+def _file(folder):
+    """The file that a folder holds, packed or not, or None."""
+    return next((file for file in (folder / FILE, folder / f"{FILE}.gz") if file.is_file()), None)

@@ -1,15 +1,15 @@
 """MovieLens: 100,836 ratings of 9,742 films by 610 people."""
 
 import csv
-import gzip
 import io
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._places import download, folder_of, keep, verify
+from ._places import ANEW, download, folder_of, keep, make_folder, read, verify
 
 URL = "https://files.grouplens.org/datasets/movielens/ml-latest-small.zip"
 FOLDER = "movielens_small"
@@ -19,6 +19,7 @@ FILES = {
     "movies.csv": "b252328d16b085936b56eefad880ef9d",
 }
 NO_GENRE = "(no genres listed)"
+ADVICE = f"Without a network, unpack {URL} elsewhere and name its folder: fetch_movielens(path=...)."
 
 DESCR = """\
 MovieLens, ml-latest-small
@@ -105,14 +106,17 @@ def _local_folder(path, data_home, download_if_missing):
     """The folder with the two files, downloaded into the cache if there is none."""
     if path is not None:
         folder = Path(path).expanduser()
-        if not _is_there(folder):
-            raise FileNotFoundError(f"path must be a folder with {' and '.join(FILES)}; {folder} is not.")
+        missing = [name for name in FILES if not _file(folder, name)]
+        if missing:
+            raise FileNotFoundError(
+                f"path must be a folder with {' and '.join(FILES)}, each packed as .gz or not; "
+                f"{folder} has no {' and no '.join(missing)}."
+            )
         return folder
     folder = folder_of(FOLDER, _is_there, data_home)
     if not _is_there(folder):
-        if not download_if_missing:
-            raise OSError(f"MovieLens is not in {folder}, and download_if_missing is False. {_advice()}")
-        _unpack(download(URL, _advice()), folder)
+        folder = make_folder(FOLDER, data_home, "MovieLens", download_if_missing, ADVICE)
+        _unpack(download(URL, ADVICE), folder)
     return folder
 
 
@@ -122,17 +126,17 @@ def _is_there(folder):
 
 def _file(folder, name):
     """The file of that name, packed or not, or None."""
-    return next((file for file in (folder / name, folder / f"{name}.gz") if file.exists()), None)
+    return next((file for file in (folder / name, folder / f"{name}.gz") if file.is_file()), None)
 
 
 def _unpack(archive, folder):
     """Keep the two files of the ``archive``, given as bytes, in the folder."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as packed:
-            texts = {name: packed.read(f"{Path(URL).stem}/{name}") for name in FILES}
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise OSError(f"{URL} is damaged or has changed: {error}. {_advice()}") from error
-    texts = {name: _verified(text, name, URL) for name, text in texts.items()}
+            texts = {name: packed.read(f"ml-latest-small/{name}") for name in FILES}
+    except (zipfile.BadZipFile, KeyError, zlib.error) as error:
+        raise OSError(f"{URL} is damaged or has changed: {error}. {ADVICE}") from error
+    texts = {name: _verified(text, name, f"{name} of {URL}", ADVICE) for name, text in texts.items()}
     for name, text in texts.items():
         keep(text, folder / name)
 
@@ -140,17 +144,12 @@ def _unpack(archive, folder):
 def _rows(folder, name):
     """The rows of a table, each a dict."""
     file = _file(folder, name)
-    content = file.read_bytes()
-    text = _verified(gzip.decompress(content) if file.suffix == ".gz" else content, name, file)
+    text = _verified(read(file), name, file, ANEW)
     return list(csv.DictReader(io.StringIO(text.decode("utf-8"))))
 
 
-def _verified(content, name, source):
+def _verified(content, name, source, advice):
     """The text of a table, with Unix line ends."""
     content = content.replace(b"\r\n", b"\n")
-    verify(content, "md5", FILES[name], f"{name} of {source}", _advice())
+    verify(content, "md5", FILES[name], source, advice)
     return content
-
-
-def _advice():
-    return f"Without a network, unpack {URL} and name its folder: fetch_movielens(path=...)."

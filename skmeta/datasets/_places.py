@@ -1,14 +1,18 @@
 """Where data are: on this machine, or with their authors."""
 
+import gzip
 import hashlib
 import os
+import tempfile
 import urllib.request
+import zlib
 from http.client import HTTPException
 from pathlib import Path
 
 from sklearn.datasets import get_data_home
 
 TIMEOUT = 60  # seconds without an answer
+ANEW = "Delete it to have it downloaded anew, or name another copy by path=."
 
 
 def folder_of(name, is_there, data_home):
@@ -16,10 +20,27 @@ def folder_of(name, is_there, data_home):
 
     Both have the same layout, so that one machine's cache can be another's local copy.
     """
+    *shared, cached = _places(name, data_home)
+    return next(filter(is_there, shared), cached)
+
+
+def _places(name, data_home):
     shared = os.environ.get("SKMETA_DATA")
-    if shared and is_there(folder := Path(shared).expanduser() / name):
-        return folder
-    return Path(get_data_home(data_home)) / "skmeta" / name
+    given = [Path(shared).expanduser() / name] if shared else []
+    return [*given, Path(get_data_home(data_home)) / "skmeta" / name]
+
+
+def make_folder(name, data_home, what, download_if_missing, advice):
+    """The folder of the cache to download into; an OSError if one may not, or cannot write there."""
+    places = _places(name, data_home)
+    if not download_if_missing:
+        where = " or ".join(map(str, places))
+        raise OSError(f"{what} is not in {where}, and download_if_missing is False. {advice}")
+    try:
+        places[-1].mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"Could not make {places[-1]}: {error}. Name another folder by data_home=.") from error
+    return places[-1]
 
 
 def download(url, advice):
@@ -29,6 +50,15 @@ def download(url, advice):
             return response.read()
     except (OSError, HTTPException) as error:
         raise OSError(f"Could not download {url}: {error}. {advice}") from error
+
+
+def read(file):
+    """Content of a local file, as bytes, unpacked if it is a ``.gz``."""
+    try:
+        content = file.read_bytes()
+        return gzip.decompress(content) if file.suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise OSError(f"Could not read {file}: {error}. {ANEW}") from error
 
 
 def verify(content, algorithm, expected, source, advice):
@@ -41,8 +71,13 @@ def verify(content, algorithm, expected, source, advice):
 
 
 def keep(content, file):
-    """Write a file of the cache; neither a second process nor a later call may meet half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(file)
+    """Write a file of the cache; neither another thread nor a later call may meet half of it."""
+    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
+        try:
+            part.write(content)
+            part.close()
+            Path(part.name).replace(file)
+        except BaseException:
+            Path(part.name).unlink(missing_ok=True)
+            raise
+    file.chmod(0o644)  # a temporary file is its owner's alone
