@@ -308,6 +308,8 @@ def draw(results, path):
         ax.set_xlabel("ratings that a new user gave")
         ax.set_ylabel(label)
         ax.grid(alpha=0.3)
+    best = max(max(gains[n].mean() for n in gains if n <= 10) for _, gains in results.values())
+    axes[1].set_ylim(best - 0.04, best + 0.01)  # intervals are that wide
     axes[0].set_title("How far off: lower is better")
     axes[1].set_title("How well ranked: higher is better")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
