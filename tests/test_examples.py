@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sklearn.utils import Bunch
 
 from benchmarks.accuracy.data.task import Task
 from benchmarks.accuracy.episodes import split
+from skmeta.datasets import make_scanners
 from skmeta.estimators import auto
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +32,7 @@ def run_blocks(page):
 
 
 def test_readme(monkeypatch):
+    monkeypatch.setattr("skmeta.datasets.make_scanners", partial(make_scanners, 30, 20))
     monkeypatch.setattr(auto, "POSTERIOR_STEPS", (100, 50))  # a tenth
     names = run_blocks("README.md")
     assert names["gain"].difference > names["gain"].task_interval

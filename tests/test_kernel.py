@@ -146,7 +146,7 @@ def test_verbose_tells_of_the_kernel(capsys):
 
 def test_no_training_draws_no_progress_bar(capsys):
     skmeta.TMAMLRegressor(max_iter=1, random_state=0, verbose=1).fit(lines(12))
-    assert capsys.readouterr().err.count("0step") == 0
+    assert ": 0step" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("is_trained", [False, True])
