@@ -157,10 +157,8 @@ def page(tables):
 
 
 def short(tables):
-    """For each kind of data, the ratios' geometric mean and the worst; of final tasks if there are any."""
-    tables = [table for table in tables if not table.lacking and all(map(table.line, OURS))]
-    finished = [table for table in tables if table.part == "final"]
-    tables, rows = finished or tables, []
+    """For each kind of data, the ratios' geometric mean and the worst; of final tasks where they are open."""
+    tables, rows = [table for table in tables if not table.lacking and all(map(table.line, OURS))], []
     for words, names in FAMILIES.items():
         kept = [table for table in tables if table.rival and (names is None or table.study.data in names)]
         row = [words, len(kept)]
@@ -169,7 +167,12 @@ def short(tables):
             row.append(f"{np.exp(np.mean(np.log(found))):.2f} (worst {max(found):.2f})" if found else "")
         if kept:
             rows.append(row)
-    told = f"Of {'final' if finished else 'development'} tasks."
+    unopened = list(dict.fromkeys(table.study.data for table in tables if table.part == "development"))
+    told = "Of development tasks."
+    if any(table.part == "final" for table in tables):
+        told = (
+            "Of final tasks" + (f"; of development tasks of {', '.join(unopened)}" if unopened else "") + "."
+        )
     if waiting := [
         study.data for study in STUDIES if study.data not in {table.study.data for table in tables}
     ]:
