@@ -196,9 +196,7 @@ def show(results):
     print(
         f"\n{n_bots} new bots of {N_WAY} intents, ± half of the 95 % interval over bots, which share intents"
     )
-    print(
-        f"{'':22}" + "".join(f"{title:^51}" for title in ("accuracy", "out of scope: area under the curve"))
-    )
+    print(f"{'':28}" + f"{'accuracy':^48}{'out of scope: area under the curve':^48}".rstrip())
     print(f"{'utterances an intent':28}" + 2 * "".join(f"{n:>16}" for n in SHOTS))
     rows = {}
     for name, bots in results.items():

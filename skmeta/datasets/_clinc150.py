@@ -1,12 +1,13 @@
 """CLINC150: what people say to an assistant, and what they want."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._places import ANEW, download, folder_of, keep, make_folder, read, verify
+from ._places import ANEW, download, file_in, folder_of, keep, make_folder, read, verify
 
 URL = "https://raw.githubusercontent.com/clinc/oos-eval/828f8093932c8fe6ca7936c3d2e52903b1c523de/data/data_full.json"
 SHA256 = "36923c3705a59e08fe9c3883d8bc2dd966ef93e22cb78ac41171782a698d56e0"
@@ -82,15 +83,16 @@ def fetch_clinc150(*, path=None, data_home=None, download_if_missing=True):
 def _content(path, data_home, download_if_missing):
     """The verified content of the file, as bytes."""
     if path is None:
-        file = _file(folder_of("clinc150", _file, data_home))
+        file = file_in(folder_of("clinc150", partial(file_in, name=FILE), data_home), FILE)
         if file is None:
             folder = make_folder("clinc150", data_home, "CLINC150", download_if_missing, ADVICE)
-            content, file = download(URL, ADVICE), folder / FILE
+            content = download(URL, ADVICE)
             verify(content, "sha256", SHA256, URL, ADVICE)
-            keep(content, file)
+            keep(content, folder / FILE)
+            return content
     else:
         place = Path(path).expanduser()
-        file = place if place.is_file() else _file(place)
+        file = place if place.is_file() else file_in(place, FILE)
         if file is None:
             raise FileNotFoundError(
                 f"path must be {FILE}, packed as .gz or not, or the folder that holds it; {place} is not."
@@ -98,8 +100,3 @@ def _content(path, data_home, download_if_missing):
     content = read(file)
     verify(content, "sha256", SHA256, file, ANEW)
     return content
-
-
-def _file(folder):
-    """The file that a folder holds, packed or not, or None."""
-    return next((file for file in (folder / FILE, folder / f"{FILE}.gz") if file.is_file()), None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from ._places import ANEW, download, folder_of, keep, make_folder, read, verify
+from ._places import ANEW, download, file_in, folder_of, keep, make_folder, read, verify
 
 URL = "https://files.grouplens.org/datasets/movielens/ml-latest-small.zip"
 FOLDER = "movielens_small"
@@ -106,7 +106,7 @@ def _local_folder(path, data_home, download_if_missing):
     """The folder with the two files, downloaded into the cache if there is none."""
     if path is not None:
         folder = Path(path).expanduser()
-        missing = [name for name in FILES if not _file(folder, name)]
+        missing = [name for name in FILES if not file_in(folder, name)]
         if missing:
             raise FileNotFoundError(
                 f"path must be a folder with {' and '.join(FILES)}, each packed as .gz or not; "
@@ -121,12 +121,7 @@ def _local_folder(path, data_home, download_if_missing):
 
 
 def _is_there(folder):
-    return all(_file(folder, name) for name in FILES)
-
-
-def _file(folder, name):
-    """The file of that name, packed or not, or None."""
-    return next((file for file in (folder / name, folder / f"{name}.gz") if file.is_file()), None)
+    return all(file_in(folder, name) for name in FILES)
 
 
 def _unpack(archive, folder):
@@ -143,7 +138,7 @@ def _unpack(archive, folder):
 
 def _rows(folder, name):
     """The rows of a table, each a dict."""
-    file = _file(folder, name)
+    file = file_in(folder, name)
     text = _verified(read(file), name, file, ANEW)
     return list(csv.DictReader(io.StringIO(text.decode("utf-8"))))
 

@@ -30,6 +30,11 @@ def _places(name, data_home):
     return [*given, Path(get_data_home(data_home)) / "skmeta" / name]
 
 
+def file_in(folder, name):
+    """The file of that name, packed as ``.gz`` or not, or None."""
+    return next((file for file in (folder / name, folder / f"{name}.gz") if file.is_file()), None)
+
+
 def make_folder(name, data_home, what, download_if_missing, advice):
     """The folder of the cache to download into; an OSError if one may not, or cannot write there."""
     places = _places(name, data_home)

@@ -6,8 +6,6 @@ letters    TF-IDF of words and pairs of words, and of 2 to 4 letters inside a wo
 svd        ``letters``, reduced by a truncated SVD
 """
 
-import gzip
-import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import Normalizer, normalize
 
 from benchmarks.accuracy.data.task import Task, learned
+from skmeta.datasets import fetch_clinc150
 
 CLINC = ("clinc150/data_full.json.gz",)
 BANKING = ("banking77/train.csv.gz", "banking77/test.csv.gz")
@@ -57,10 +56,8 @@ def read_embedded(utterances, folder):
 
 def clinc(folder):
     """Texts and intents of CLINC150, without the utterances of no intent."""
-    with gzip.open(folder / CLINC[0], "rt", encoding="utf-8") as stream:
-        parts = json.load(stream)
-    texts, intents = zip(*(row for part in ("train", "val", "test") for row in parts[part]), strict=True)
-    return np.array(texts, dtype=object), np.array(intents)
+    utterances = fetch_clinc150(path=folder / CLINC[0])
+    return utterances.data, utterances.target
 
 
 def banking(folder):
