@@ -3,13 +3,17 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier, Event
+from typing import ClassVar
 
 import pytest
 import torch
 from made_learners import N_HIDDEN, make_learner
+from made_tasks import make_tasks
+from torch import nn
 
-from skmeta.engine import chosen_threads, forced_strategy
-from skmeta.engine.threads import FOR_A_THREAD
+from skmeta import TMAMLClassifier
+from skmeta.engine import forced_strategy
+from skmeta.engine.threads import FOR_A_THREAD, threads_of_answer, threads_of_fit
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +28,7 @@ def two_threads():
 def lent(share, strategy="auto", **settings):
     """Threads for rows whose widest layer is ``share`` of the work for a thread, while inside."""
     learner = make_learner(**settings)
-    with forced_strategy(strategy), chosen_threads(learner, int(share * FOR_A_THREAD / N_HIDDEN)):
+    with forced_strategy(strategy), threads_of_fit(learner, int(share * FOR_A_THREAD / N_HIDDEN)):
         yield
 
 
@@ -117,3 +121,60 @@ def test_many_fits_at_once_leave_the_numbers_alone():
     with ThreadPoolExecutor(n) as pool:
         assert list(pool.map(fit, range(n))) == [2] * n
     assert torch.get_num_threads() == number_of_a_new_thread() == 2
+
+
+def test_an_answer_takes_no_more_threads_than_its_work_and_goes_back_to_those_of_its_thread():
+    learner = make_learner()
+    with threads_of_answer(learner, 10):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == number_of_a_new_thread() == 2
+    with lent(100), threads_of_answer(learner, 10):
+        assert torch.get_num_threads() == 2  # as the fit around it chose
+    torch.set_num_threads(1)
+    with threads_of_answer(learner, FOR_A_THREAD):
+        assert torch.get_num_threads() == 1
+
+
+def test_fits_and_answers_that_overlap_leave_the_numbers_alone():
+    learner, together = make_learner(), Barrier(8)
+
+    def run(i):
+        together.wait(60)
+        for k in range(200):
+            with lent(0.01) if (i + k) % 50 == 0 else threads_of_answer(learner, 10):
+                assert torch.get_num_threads() == 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(run, range(8)))
+    assert torch.get_num_threads() == number_of_a_new_thread() == 2
+
+
+class Noting(nn.Module):
+    """Notes the numbers of threads that it runs with."""
+
+    seen: ClassVar = set()
+
+    def __init__(self, in_features):
+        super().__init__()
+        self.layer = nn.Linear(in_features, 4)
+
+    def forward(self, x):
+        self.seen.add(torch.get_num_threads())
+        return self.layer(x)
+
+
+@pytest.mark.parametrize("head", ["linear", "posterior"])
+def test_all_that_an_estimator_does_takes_so_many(head):
+    tasks, Noting.seen = make_tasks(6), set()
+    clf = TMAMLClassifier(Noting, head=head, max_iter=2, random_state=0).fit(tasks)
+    found = [set(Noting.seen)]
+    for answer in (
+        lambda: clf.adapt(*tasks[0]),
+        lambda: clf.predict(tasks[0][0]),
+        lambda: clf.predict_tasks(tasks, [X for X, _ in tasks]),
+    ):
+        Noting.seen.clear()
+        answer()
+        found.append(set(Noting.seen))
+    assert found[1:] == [{1}] * 3
+    assert 1 in found[0] and torch.get_num_threads() == number_of_a_new_thread() == 2

@@ -18,7 +18,7 @@ from skmeta.engine.pickles import can_resume, packed, unpack
 from skmeta.engine.random_state import own_random_state
 from skmeta.engine.start import fit_start, starts_from_whole_tasks, starts_with_means
 from skmeta.engine.strategy import forced_strategy
-from skmeta.engine.threads import chosen_threads
+from skmeta.engine.threads import threads_of_answer
 from skmeta.engine.updates import updates_of
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "average_iterates",
     "best_epoch",
     "can_resume",
-    "chosen_threads",
     "clip_gradient",
     "early_stopping",
     "fit_start",
@@ -44,6 +43,7 @@ __all__ = [
     "settle",
     "starts_from_whole_tasks",
     "starts_with_means",
+    "threads_of_answer",
     "train",
     "unpack",
     "updates_of",

@@ -10,7 +10,7 @@ from skorch.helper import predefined_split
 from skmeta.engine.batches import STEPS_PER_EPOCH
 from skmeta.engine.random_state import own_random_state
 from skmeta.engine.strategy import FORCED
-from skmeta.engine.threads import chosen_threads
+from skmeta.engine.threads import threads_of_fit
 
 # What the history holds only if tasks are held out.
 OF_VALIDATION = "valid_loss", "valid_loss_best", "valid_score", "valid_score_best"
@@ -34,11 +34,12 @@ def meta_train(net, training, validation, seed):
     seed : int
     """
     device, size = net.module_.log_inner_lr.device, net.batch_size
-    with own_random_state(seed, device) as has_drawn:
+    n_rows = size * training.sampler.n_rows
+    with own_random_state(seed, device) as has_drawn, threads_of_fit(net.module_, n_rows):
         settle(net, training.meta_batch(training.steps.start, size))
         alone = has_drawn() or not _is_known(net)
     generators = own_random_state(seed, device) if alone else nullcontext()
-    with generators, chosen_threads(net.module_, size * training.sampler.n_rows):
+    with generators, threads_of_fit(net.module_, n_rows):  # settled, it may be run in another way
         train(net, training, validation)
 
 

@@ -22,6 +22,7 @@ from skmeta.core.losses import of_query
 from skmeta.core.mixed_model import LEAST_NOISE, bounded, fit_prior
 from skmeta.core.posterior import GaussianHead, LeastSquaresHead
 from skmeta.engine.networks import answers, in_units_of_query
+from skmeta.engine.threads import threads_of_fit
 from skmeta.tasks import limits
 
 # Numbers of means that are learned; of more, the precision alone.
@@ -116,6 +117,12 @@ def fit_start(learner, tasks, episodes, n_tasks):
     float or None
         Loss of the episodes, and what the priors of the prior add to it.
     """
+    seen = episodes if tasks is None else tasks
+    with threads_of_fit(learner, seen.support_x.shape[:2].numel()):
+        return _fit_start(learner, tasks, episodes, n_tasks)
+
+
+def _fit_start(learner, tasks, episodes, n_tasks):
     # On the CPU, since not all devices know doubles.
     head = learner.head.narrowed(_n_features(learner)).cpu().double()
     loss = None

@@ -17,27 +17,46 @@ FOR_A_THREAD = 524_288
 
 
 class _Lent:
-    """torch's number of threads as it was before the first of the fits that run now, and their count."""
+    """torch's number of threads as it was before the first who chose one now, and how many have."""
 
-    lock, n_fits, number = threading.Lock(), 0, None
+    lock, n_choices, number = threading.Lock(), 0, None
 
 
-# What the fit around this one, in the same thread, has chosen.
+# What is chosen around this, in the same thread.
 _around = threading.local()
 
 
 @contextmanager
-def chosen_threads(learner, n_rows):
+def threads_of_fit(learner, n_rows):
     """torch's number of threads as a fit on meta-batches of ``n_rows`` needs it, and afterwards as before.
 
     torch keeps a number for each thread, and the last one that was set is that of threads to come. So where
     fits overlap, all of them choose from the number before the first, and go back to it: that of threads to
     come, since this one may have begun during a fit that has ended, with what that fit had chosen.
     """
+    with _chosen(learner, n_rows, _number_of_threads_to_come):
+        yield
+
+
+@contextmanager
+def threads_of_answer(learner, n_rows):
+    """The same to adapt to ``n_rows`` or to answer them, which takes less time than to begin a thread.
+
+    So it goes back to the number of this thread.
+    """
+    if torch.get_num_threads() == 1 or getattr(_around, "number", None):
+        yield
+    else:
+        with _chosen(learner, n_rows, torch.get_num_threads):
+            yield
+
+
+@contextmanager
+def _chosen(learner, n_rows, number_before):
     with _Lent.lock:
-        if not _Lent.n_fits:
-            _Lent.number = _number_of_threads_to_come()
-        _Lent.n_fits += 1
+        if not _Lent.n_choices:
+            _Lent.number = number_before()
+        _Lent.n_choices += 1
     outer = getattr(_around, "number", None)
     try:
         _around.number = threads_for(learner, n_rows, _Lent.number)
@@ -45,7 +64,7 @@ def chosen_threads(learner, n_rows):
         yield
     finally:
         with _Lent.lock:
-            _Lent.n_fits -= 1
+            _Lent.n_choices -= 1
             torch.set_num_threads(outer or _Lent.number)
         _around.number = outer
 
@@ -57,11 +76,13 @@ def _number_of_threads_to_come():
 
 
 def threads_for(learner, n_rows, most):
-    """How many threads, of no more than ``most``, the ``n_rows`` of a meta-batch are work for.
+    """How many threads, of no more than ``most``, so many rows of tasks are work for.
 
     On a CPU, and where all tasks are computed together; in a loop, the threads share each task.
     """
     if learner.log_inner_lr.device.type != "cpu" or learner.chosen_strategy() == "loop":
         return most
     width = max((p.shape[0] for p in learner.backbone.parameters() if p.ndim), default=1)
+    if learner.head.is_posterior:
+        width = max(width, learner.head.n_features)
     return max(1, min(most, round(n_rows * width / FOR_A_THREAD)))

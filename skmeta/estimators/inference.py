@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from skmeta.core.backbones import MLP, InputAndMLP
-from skmeta.engine import updates_of
+from skmeta.engine import threads_of_answer, updates_of
 from skmeta.tasks import limits
 from skmeta.tasks.batch import Rows, make_batch
 from skmeta.tasks.episodes import Episodes, GivenEpisodes
@@ -58,8 +58,9 @@ class Question(NamedTuple):
 def adapted_params(network, question, n_steps):
     """Parameters adapted to a task: dict of str to Tensor; FloatingPointError if they are not finite."""
     support, how = _support(network, question, n_steps)
-    with torch.no_grad():
-        params = network.net.module_.for_this_thread().adapt_task(*support, **how)
+    learner = network.net.module_
+    with torch.no_grad(), threads_of_answer(learner, len(question.targets)):
+        params = learner.for_this_thread().adapt_task(*support, **how)
     if not torch.cat([p.flatten() for p in params.values()]).isfinite().all():
         raise FloatingPointError(
             f"{question.where}the parameters are not finite after {how['n_steps']} inner steps. {LOWER}"
@@ -101,7 +102,7 @@ def answers_of_rows(network, params, X):
     dtype = torch.float64 if double else network.dtype
     params = {name: p.to(network.device, dtype) for name, p in params.items()}
     rows = network.rows(X)
-    with torch.no_grad():
+    with torch.no_grad(), threads_of_answer(learner, X.shape[0]):
         parts = [
             learner.answers(params, rows[index].to(dtype) if double else rows[index])
             for index in limits.parts(X.shape[0], rows.shape)
@@ -155,6 +156,6 @@ def _outputs_of_chunk(network, questions, n_steps):
         asked=False,
     )
     learner = network.net.module_.for_this_thread()
-    with torch.no_grad():
+    with torch.no_grad(), threads_of_answer(learner, support_ends[-1] + query_ends[-1]):
         outputs = learner(**batch.inputs(), n_steps=n_steps)["outputs"]
     return outputs.cpu().double().numpy()
