@@ -291,9 +291,11 @@ import numpy as np, torch
 from skmeta import TaskList, TMAMLClassifier, TMAMLRegressor
 from skmeta.core import mixed_model
 from skmeta.engine import start
+from skmeta.estimators import training
 
 torch.set_num_threads(1)
-start.N_STEPS = mixed_model.STEPS_WITH_FEATURES = 4
+start.N_STEPS = mixed_model.STEPS_WITH_FEATURES = 1
+training.VALIDATION_EPISODES = 16, 16
 folder, n_tasks = Path(sys.argv[1]), int(sys.argv[2])
 
 def load(i):
