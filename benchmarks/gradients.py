@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from skmeta.core.heads import LinearHead
-from skmeta.core.losses import OuterObjective, cross_entropy, squared_error
+from skmeta.core.losses import OuterObjective, cross_entropy
+from skmeta.core.regression_losses import squared_error
 from skmeta.engine import MetaLearner, forced_strategy
 
 TOLERANCE = 1e-4

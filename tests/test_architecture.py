@@ -26,7 +26,8 @@ ROOMS = {
         {"augment", "inequality", "kernel"},
         {"backbones"},
         {"inner_loop", "heads", "posterior", "losses"},
-        {"meta_models", "mixed_model", "calibration"},
+        {"meta_models", "mixed_model", "calibration", "regression_losses"},
+        {"reweighted"},
     ],
     "tasks": [
         {"limits", "task_list", "targets", "episodes"},

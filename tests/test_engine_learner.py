@@ -26,7 +26,8 @@ from torch import nn
 from torch.nn import functional
 
 from skmeta.core.backbones import MLP, Conv4
-from skmeta.core.losses import cross_entropy, squared_error
+from skmeta.core.losses import cross_entropy
+from skmeta.core.regression_losses import squared_error
 from skmeta.engine import forced_strategy, settle, train
 
 STRATEGIES = "batched", "vmap", "loop"

@@ -20,7 +20,7 @@ from torch import nn
 
 from skmeta.core.backbones import MLP
 from skmeta.core.inequality import INEQUALITIES
-from skmeta.core.losses import squared_error
+from skmeta.core.regression_losses import squared_error
 from skmeta.engine import forced_strategy, train
 
 REGULARIZERS = [None, "entropy", *INEQUALITIES]

@@ -9,7 +9,8 @@ from test_posterior_estimators import lines, noisy_classes
 
 import skmeta
 from skmeta.core.calibration import FACTORS, best_factor, log_likelihoods
-from skmeta.core.losses import cross_entropy, squared_error
+from skmeta.core.losses import cross_entropy
+from skmeta.core.regression_losses import squared_error
 from skmeta.engine import HeldOutScores
 from skmeta.estimators import folds
 from skmeta.estimators.folds import best_look

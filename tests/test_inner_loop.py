@@ -17,8 +17,9 @@ from skmeta.core.inner_loop import (
     gradient_of_parts,
     inner_loop,
 )
-from skmeta.core.losses import cross_entropy, squared_error
+from skmeta.core.losses import cross_entropy
 from skmeta.core.meta_models import BasisMetaModel
+from skmeta.core.regression_losses import squared_error
 
 N_STEPS = 3
 

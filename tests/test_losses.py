@@ -11,10 +11,9 @@ from skmeta.core.losses import (
     accuracy,
     cross_entropy,
     entropy,
-    negative_log_likelihood,
-    squared_error,
     weighted_mean,
 )
+from skmeta.core.regression_losses import squared_error
 
 LN2 = math.log(2)
 # Two rows, whose class probabilities are (1/4, 3/4) and (1/2, 1/2).
@@ -28,7 +27,7 @@ def test_negative_log_likelihood_is_of_a_gaussian():
     mean, variance, y = torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 0.25]]), torch.tensor([[0.0, 5.0]])
     expected = -torch.distributions.Normal(mean, variance.sqrt()).log_prob(y).mean()
     padded = (torch.cat([part, torch.zeros(1, 2)]) for part in (mean, variance, y))
-    torch.testing.assert_close(negative_log_likelihood(*padded, torch.tensor([2.0, 0.0])), expected)
+    torch.testing.assert_close(squared_error.surprise(*padded, torch.tensor([2.0, 0.0])), expected)
 
 
 def test_values_by_hand():

@@ -17,8 +17,9 @@ from skmeta.core.inner_loop import (
     kept_share,
     largest_update,
 )
-from skmeta.core.losses import cross_entropy, squared_error
+from skmeta.core.losses import cross_entropy
 from skmeta.core.meta_models import BasisMetaModel, _mixed
+from skmeta.core.regression_losses import squared_error
 
 META_MODELS = {
     "basis": BasisMetaModel,

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from sklearn.linear_model import LogisticRegression, Ridge
 from torch.nn import functional
 
-from skmeta.core.losses import cross_entropy, negative_log_likelihood
+from skmeta.core.losses import cross_entropy
 from skmeta.core.mixed_model import fit_prior
 from skmeta.core.posterior import (
     GaussianHead,
@@ -22,6 +22,7 @@ from skmeta.core.posterior import (
     ridge,
     variance_along,
 )
+from skmeta.core.regression_losses import squared_error
 
 N_FEATURES, N_CLASSES = 4, 3
 # Each takes a support set of class numbers, or of values.
@@ -120,7 +121,7 @@ def test_gradients(name, n_rows):
             head, dict(zip(names, params, strict=True)), (features, y, weight, N_CLASSES)
         )
         if name == "gaussian":
-            return negative_log_likelihood(*predict(layer, queries), query_y, torch.ones(6))
+            return squared_error.surprise(*predict(layer, queries), query_y, torch.ones(6))
         return cross_entropy(logits(layer, queries), query_y, torch.ones(6))
 
     inputs = [t.detach().clone().requires_grad_() for t in (features, QUERIES, *head.parameters())]

@@ -68,7 +68,8 @@ def test_what_differs_between_the_estimators_is_told_of_each():
     classifier, regressor = (entries(cls, "Parameters") for cls in (TMAMLClassifier, TMAMLRegressor))
     assert set(classifier) - set(regressor) == {"label_space", "n_way", "sampling", "class_weight"}
     assert set(entries(TAMLClassifier, "Parameters")) - set(classifier) == {"meta_model", "meta_model_lr"}
-    differ = {name for name in regressor if classifier[name] != regressor[name]}
+    assert set(regressor) - set(classifier) == {"loss", "quantile"}
+    differ = {name for name in set(regressor) & set(classifier) if classifier[name] != regressor[name]}
     assert differ == {"head", "n_shot", "n_query", "task_regularizer"}
     assert "class" in classifier["n_shot"][1] and "class" not in regressor["n_shot"][1]
     scores = (

@@ -1,6 +1,6 @@
 """A factor by which all answers are made less sure, or more: held-out tasks tell.
 
-Deviations are multiplied by it, and logits are divided.
+Deviations are multiplied by it, and logits are divided; values without a deviation stay as they are.
 """
 
 import math
@@ -16,14 +16,15 @@ FACTORS = tuple(2 ** (quarter / 4) for quarter in QUARTERS)
 
 def log_likelihoods(loss, outcome, target):
     """Log likelihood of each task's query set by each of the ``FACTORS``: ``(n_tasks, n_factors)``."""
-    tried = (log_likelihood(loss, _calibrated(outcome, factor), target) for factor in FACTORS)
+    are_values = target["query_y"].is_floating_point()
+    tried = (log_likelihood(loss, _calibrated(outcome, factor, are_values), target) for factor in FACTORS)
     return torch.stack(list(tried), -1)
 
 
-def _calibrated(outcome, factor):
+def _calibrated(outcome, factor, are_values):
     if "variance" in outcome:
         return outcome | {"variance": outcome["variance"] * factor**2}
-    return outcome | {"outputs": outcome["outputs"] / factor}
+    return outcome if are_values else outcome | {"outputs": outcome["outputs"] / factor}
 
 
 def best_factor(values):

@@ -1,9 +1,7 @@
-"""Task losses, and the outer objective: the one place where tasks meet.
+"""Task losses of classes, and the outer objective: the one place where tasks meet.
 
 Leading axes, ``...`` in the shapes, are those of tasks, or none for a task alone.
 """
-
-import math
 
 import torch
 from torch import nn
@@ -18,35 +16,24 @@ def cross_entropy(outputs, y, weight):
     return weighted_mean(functional.cross_entropy(outputs.movedim(-1, 1), y, reduction="none"), weight)
 
 
-def squared_error(outputs, y, weight):
-    """Weighted mean squared error of a task: both of shape ``(..., n_rows, n_outputs)``."""
-    return weighted_mean((outputs - y).square().mean(-1), weight)
-
-
-def negative_log_likelihood(mean, variance, y, weight):
-    """Weighted mean, over rows and outputs, of Gaussian surprise: ``(..., n_rows, n_outputs)`` each."""
-    surprise = ((y - mean).square() / variance + (2 * math.pi * variance).log()) / 2
-    return weighted_mean(surprise.mean(-1), weight)
-
-
 def accuracy(outputs, y, weight):
     """Weighted share of a task's rows whose largest logit is their label's."""
     return weighted_mean((outputs.argmax(-1) == y).to(weight.dtype), weight)
 
 
-def one_minus_squared_error(outputs, y, weight):
-    """1 - squared error: R² of a task whose targets have a variance of one."""
-    return 1 - squared_error(outputs, y, weight)
+def one_minus(loss, outputs, y, weight):
+    """1 - a loss: of the squared error, R² of a task whose targets have a variance of one."""
+    return 1 - loss(outputs, y, weight)
 
 
 def of_query(measure, outcome, target):
-    """A loss or score of this module of each task's query set, from what ``MetaLearner`` returned.
+    """A loss or score of each task's query set, from what ``MetaLearner`` returned.
 
-    Of outputs that have a variance, it is their surprise.
+    Of outputs that have a variance, it is the surprise of a loss of ``regression_losses``.
     """
     asked = target["query_y"], target["query_weight"]
     if "variance" in outcome:
-        return negative_log_likelihood(outcome["outputs"], outcome["variance"], *asked)
+        return measure.surprise(outcome["outputs"], outcome["variance"], *asked)
     return measure(outcome["outputs"], *asked)
 
 
@@ -76,7 +63,7 @@ class OuterObjective(nn.Module):
     Parameters
     ----------
     loss : callable
-        A task loss of this module.
+        A task loss of this module or of ``regression_losses``.
     task_regularizer : None, "entropy" or a key of ``inequality.INEQUALITIES``
     regularizer_weight : float
     """

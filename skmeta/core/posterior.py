@@ -52,11 +52,17 @@ def ridge(z, t):
     return half.mT @ seen, half.mT
 
 
-def _weighted_ridge(x, t, weight, curvature):
+def weighted_ridge(x, t, weight, curvature):
     """The same where a row's noise has the variance ``1 / (weight * curvature)``; ``t`` has no last axis."""
     # The root of a weight alone: that of a product has no derivative where the weight is zero.
     root = (weight.sqrt() * curvature.sqrt())[..., None]
     return ridge(x * root, t[..., None] * root)
+
+
+def damping(x, change, weight):
+    """Share of a Newton step that is made, ``(..., 1, 1)``: less of one that changes a row by much."""
+    longest = ((x @ change) * (weight > 0)[..., None]).abs().amax((-2, -1), keepdim=True)
+    return (longest + FLAT).log1p() / (longest + FLAT)
 
 
 def variance_along(x, spread):
@@ -136,7 +142,7 @@ def _layer(weights, **others):
 class PosteriorHead(nn.Module):
     """Base of the heads whose layer of a task is a posterior."""
 
-    is_posterior, reads_support = True, False
+    is_posterior, reads_support, starts_from_whole_tasks = True, False, False
     # Log precisions, as training begins, of features that are about to get a weight, and of the others; None
     # leaves these as they are.
     opened, others = 4.0, None
@@ -216,7 +222,12 @@ class PosteriorHead(nn.Module):
 
 
 class GaussianHead(PosteriorHead):
-    """Squared error: each output has its own prior and noise, and its posterior is exact."""
+    """Squared error: each output has its own prior and noise, and its posterior is exact.
+
+    A subclass of other noise has another ``_posterior``, and finds its start by episodes.
+    """
+
+    starts_from_whole_tasks = True
 
     def __init__(self, n_features, n_outputs):
         super().__init__()
@@ -226,10 +237,8 @@ class GaussianHead(PosteriorHead):
 
     def _layer(self, rows, y, weight, n_way, class_mask):
         mean, deviation = self.mean.to(rows), (-self.log_precision / 2).exp()
-        # As in _weighted_ridge.
-        root = weight.sqrt()[..., None, :] * (-self.log_noise / 2).exp()[:, None]
-        t = (y - rows @ mean.mT).mT * root
-        u, spread = ridge(rows[..., None, :, :] * deviation[:, None] * root[..., None], t[..., None])
+        x, before = rows[..., None, :, :] * deviation[:, None], (rows @ mean.mT).mT
+        u, spread = self._posterior(x, before, y.mT, weight[..., None, :])
         weights = mean + deviation * u[..., 0]
         return _layer(
             weights,
@@ -237,6 +246,13 @@ class GaussianHead(PosteriorHead):
             spread=spread,
             noise=self.log_noise.exp().expand(weights.shape[:-1]),
         )
+
+    def _posterior(self, x, before, y, weight):
+        """Of ``u``, its mean and spread: rows have the outputs ``before + x u`` and the targets ``y``.
+
+        ``x`` has the shape ``(..., n_outputs, n_rows, q)``, the others that without ``q``.
+        """
+        return weighted_ridge(x, y - before, weight, (-self.log_noise).exp()[:, None])
 
     def calibrated(self, layer):
         """The same; deviations are multiplied by the factor."""
@@ -352,7 +368,7 @@ class LogisticHead(PosteriorHead):
             size = (f.square() + variance).clamp_min(LEAST_SQUARE).sqrt()
             curvature = (size / 2).tanh() / (2 * size)
             t = target / curvature - before
-            u, spread = _weighted_ridge(x, t, weight, curvature)
+            u, spread = weighted_ridge(x, t, weight, curvature)
             f, variance = before + (x @ u)[..., 0], variance_along(x, spread)
         return u, spread, t, curvature
 
@@ -363,10 +379,8 @@ class LogisticHead(PosteriorHead):
             p = (f * shrinkage).sigmoid()
             curvature = (p * (1 - p) * shrinkage).clamp_min(FLAT)
             t = f - before + (target + 0.5 - p) / curvature
-            aim, narrower = _weighted_ridge(x, t, weight, curvature)
-            longest = ((x @ (aim - u)) * (weight > 0)[..., None]).abs().amax((-2, -1), keepdim=True)
-            step = (longest + FLAT).log1p() / (longest + FLAT)
-            u = torch.where(are_many, u + step * (aim - u), u)
+            aim, narrower = weighted_ridge(x, t, weight, curvature)
+            u = torch.where(are_many, u + damping(x, aim - u, weight) * (aim - u), u)
             spread = torch.where(are_many, narrower, spread)
         return u, spread
 

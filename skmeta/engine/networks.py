@@ -11,9 +11,10 @@ from torch.func import functional_call
 
 from skmeta.core.backbones import MLP, InputAndMLP
 from skmeta.core.inner_loop import Evidence, gradient_by_autograd, gradient_of
-from skmeta.core.losses import cross_entropy, squared_error
+from skmeta.core.losses import cross_entropy
 from skmeta.core.meta_models import BasisMetaModel
 from skmeta.core.posterior import logits, predict
+from skmeta.core.regression_losses import squared_error
 from skmeta.engine.mlp_gradient import MLPGradient, mlp
 
 # Logit of a class that an episode does not hold: finite, so that 0 * logit stays 0.

@@ -25,7 +25,7 @@ from skmeta.estimators.inference import (
     Question,
     adapted_params,
     answers_of_rows,
-    outputs_of_tasks,
+    answers_of_tasks,
 )
 from skmeta.estimators.params import check_params, is_same
 from skmeta.estimators.training import (
@@ -428,6 +428,10 @@ class MetaEstimator(HasParameters):
         """Logits or scaled targets of the adapted task's rows, an array of shape (n_rows, n_outputs)."""
         return self._answers(X)["outputs"]
 
+    def _means(self, answers):
+        """What ``decide`` takes of answers."""
+        return answers["outputs"]
+
     def _answers(self, X):
         """The outputs and, of a posterior's values, their variance: a dict of arrays."""
         self._check_adapted()
@@ -445,8 +449,8 @@ class MetaEstimator(HasParameters):
             where = f"{name}: "
             support = self._checked_support(*support, where=where)
             questions.append(self._ask(*support, check_rows(self, X_query, where=where, empty=True), where))
-        answers = outputs_of_tasks(self._network(), questions, self._n_adapt_steps())
-        return [(outputs, question.decoder) for question, outputs in answers]
+        answers = answers_of_tasks(self._network(), questions, self._n_adapt_steps())
+        return [(self._means(of_task), question.decoder) for question, of_task in answers]
 
     def _scores(self, episodes):
         """Score of each of the episodes, a list."""

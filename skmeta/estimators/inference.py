@@ -113,18 +113,21 @@ def answers_of_rows(network, params, X):
     return answers
 
 
-def outputs_of_tasks(network, questions, n_steps):
-    """Each of the ``questions`` with its outputs ``(n_query, n_outputs)``."""
+def answers_of_tasks(network, questions, n_steps):
+    """Each of the ``questions`` with its answers, as ``answers_of_rows`` has them."""
     questions = iter(questions)
     at_once = limits.tasks_at_once(sum(p.numel() for p in network.net.module_.parameters()))
     while chunk := list(islice(questions, at_once)):
         while chunk:
             n_rows = [question.X.shape[0] + question.X_query.shape[0] for question in chunk]
             part = chunk[: limits.first_that_fit(n_rows, chunk[0].X_query.shape[1:])]
-            for outputs, question in zip(_outputs_of_chunk(network, part, n_steps), part, strict=True):
-                outputs = outputs[: question.X_query.shape[0]]
-                check_outputs(outputs, question.where)
-                yield question, outputs
+            of_chunk = _answers_of_chunk(network, part, n_steps)
+            for i, question in enumerate(part):
+                n_query = question.X_query.shape[0]
+                answers = {name: values[i, :n_query] for name, values in of_chunk.items()}
+                for values in answers.values():
+                    check_outputs(values, question.where)
+                yield question, answers
             chunk = chunk[len(part) :]
 
 
@@ -137,8 +140,8 @@ def check_outputs(outputs, where=""):
         )
 
 
-def _outputs_of_chunk(network, questions, n_steps):
-    """Outputs ``(n_tasks, n_query, n_outputs)``, padded to the largest query set."""
+def _answers_of_chunk(network, questions, n_steps):
+    """Answers ``(n_tasks, n_query, n_outputs)``, padded to the largest query set."""
     supports, queries = [q.X for q in questions], [q.X_query for q in questions]
     support_ends = np.cumsum([0, *(X.shape[0] for X in supports)])
     query_ends = support_ends[-1] + np.cumsum([0, *(X.shape[0] for X in queries)])
@@ -157,5 +160,5 @@ def _outputs_of_chunk(network, questions, n_steps):
     )
     learner = network.net.module_.for_this_thread()
     with torch.no_grad(), threads_of_answer(learner, support_ends[-1] + query_ends[-1]):
-        outputs = learner(**batch.inputs(), n_steps=n_steps)["outputs"]
-    return outputs.cpu().double().numpy()
+        answers = learner(**batch.inputs(), n_steps=n_steps)
+    return {n: answers[n].cpu().double().numpy() for n in ("outputs", "variance") if n in answers}

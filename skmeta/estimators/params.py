@@ -68,6 +68,8 @@ CONSTRAINTS = {
     "module": [NONE, Kind(callable, "an nn.Module, its class or a factory")],
     "hidden_layer_sizes": [Kind(_is_sizes, "a tuple of ints in [1, inf)")],
     "head": [Options(("auto", *HEADS, "posterior"))],
+    "loss": [Options(("squared_error", "huber", "absolute_error", "quantile", "poisson"))],
+    "quantile": [Number(Real, 0, 1, closed=False)],
     "label_space": [Options(("auto", "shared", "per_task"))],
     "n_way": [Number(Integral, 2)],
     "sampling": [SAMPLING],

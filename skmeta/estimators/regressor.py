@@ -1,24 +1,45 @@
 """The regressors: targets to values of the order of one, and back."""
 
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 
 import numpy as np
 import torch
-from scipy.stats import norm
+from scipy.stats import nbinom, norm
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
-from skmeta.core import losses
 from skmeta.core.heads import LinearHead
+from skmeta.core.losses import one_minus
 from skmeta.core.posterior import GaussianHead
+from skmeta.core.regression_losses import (
+    AbsoluteError,
+    Huber,
+    Poisson,
+    Quantile,
+    RegressionLoss,
+    squared_error,
+    within,
+)
+from skmeta.core.reweighted import PoissonHead, ReweightedHead
 from skmeta.estimators.auto import THROUGH_STEPS, chosen_head, chosen_shots
 from skmeta.estimators.base import MetaEstimator
 from skmeta.parameter_rules import Number, check_value
 from skmeta.tasks.batch import Values
 from skmeta.tasks.split import usable_rows
-from skmeta.tasks.targets import CommonScale, TargetScaler, are_alike, moments
+from skmeta.tasks.targets import AsTheyAre, CommonScale, TargetScaler, are_alike, moments, robust_moments
 from skmeta.tasks.weights import ones_if_none
+
+# Least variance of counts beyond that of a Poisson distribution, in units of it.
+LEAST_EXCESS = 1e-6
+LOSSES = {
+    "squared_error": squared_error,
+    "huber": Huber(),
+    "absolute_error": AbsoluteError(),
+    "quantile": Quantile,
+    "poisson": Poisson(),
+}
 
 
 @dataclass
@@ -34,9 +55,10 @@ class TargetPlan:
     rows: np.ndarray
     one_task: bool
     head: str
+    loss: RegressionLoss
     shots: dict
     weight: np.ndarray | None
-    scaler: TargetScaler | CommonScale | None = None
+    scaler: TargetScaler | CommonScale | AsTheyAre | None = None
     spread: torch.Tensor | None = None
     n_centers: int = 0
 
@@ -49,7 +71,10 @@ class TargetPlan:
     # On curves over time, five support rows, ten inner steps, one seed, mean errors with bounds of 3, 10, 30
     # and none were .69, .31, .31 and not finite (TAML), .45, 1.72, .39 and .38 (TMAML).
     largest_inner_gradient = 30.0
-    loss, measure = staticmethod(losses.squared_error), staticmethod(losses.one_minus_squared_error)
+
+    @property
+    def measure(self):
+        return partial(one_minus, self.loss)
 
     @property
     def codes(self):
@@ -67,20 +92,30 @@ class TargetPlan:
         order = torch.as_tensor(np.argsort(part, kind="stable"))
         weight = ones_if_none(self.weight, len(order))
         in_parts = (values[order].split(counts.tolist()) for values in (self.targets, weight))
-        each = [moments(*part) for part in zip(*in_parts, strict=True)]
+        of_task = robust_moments if self.loss.is_robust else moments
+        each = [of_task(*part) for part in zip(*in_parts, strict=True)]
         all_moments = [torch.stack(values) for values in zip(*each, strict=True)]
         if self.scaler is None:
             trained = torch.as_tensor(key % 2 == 1)
-            of_training = [values[trained] for values in all_moments]
-            self.scaler = TargetScaler(*of_training)
-            if self.head == "posterior" and are_alike(self.scaler):
-                self.scaler = CommonScale(*of_training)
+            self.scaler = self._scaler([values[trained] for values in all_moments], of_task)
         _, scale = self.scaler.from_moments(*all_moments)
         self.spread = scale[torch.as_tensor(part)]
 
+    def _scaler(self, of_training, of_task):
+        if self.loss.of_rates:
+            return AsTheyAre()
+        scaler = TargetScaler(*of_training, of_task)
+        if self.head == "posterior" and are_alike(scaler):
+            return CommonScale(*of_training)
+        return scaler
+
     def make_head(self, n_features):
-        kind = GaussianHead if self.head == "posterior" else LinearHead
-        return kind(n_features, self.targets.shape[1])
+        size = n_features, self.targets.shape[1]
+        if self.head != "posterior":
+            return LinearHead(*size)
+        if self.loss == squared_error:
+            return GaussianHead(*size)
+        return PoissonHead(*size) if self.loss.of_rates else ReweightedHead(*size, self.loss)
 
 
 class MetaRegressor(RegressorMixin, MetaEstimator):
@@ -93,6 +128,15 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         posterior of a Gaussian prior that is learned over the tasks, given the support set; it starts as a
         linear mixed model of the features, and tells deviations and intervals. ``"auto"``: posterior for
         the default network, learned through the inner loop and without a ``task_regularizer``; else linear.
+    loss : {"squared_error", "huber", "absolute_error", "quantile", "poisson"}
+        Of a task's rows, in both loops. ``"huber"``: a wrong row among the support rows counts little; its
+        threshold is 1.345 deviations of the noise with the posterior head, of the task's targets with the
+        linear one. ``"absolute_error"``: what is predicted is the median. ``"quantile"``: a quantile, without
+        deviations. ``"poisson"``: counts, or other targets of 0 or more; their logarithms are linear in the
+        features, and rates may vary from row to row. But for the squared error, the posterior head takes
+        eight steps of weighted ridge regression, and its prior is found by training episodes.
+    quantile : float in (0, 1)
+        What is predicted with ``loss="quantile"``.
     n_shot : int, tuple (least, most) or "auto"
         Support rows of a task in an episode. With a pair it varies in training, from the least to the most,
         small numbers as often as large ones. Of a task with fewer than ``n_shot + 1`` rows, half are support.
@@ -103,12 +147,18 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
     Attributes
     ----------
     validation_scores_ : list of float
-        Mean of 1 - squared error on the held-out episodes at each epoch, in units of each task's variance, or
-        log likelihood with the posterior head, of folds calibrated; empty without early stopping.
+        Mean of 1 - loss on the held-out episodes at each epoch, of the squared error in units of each task's
+        variance, or log likelihood with the posterior head (or 1 - loss, of quantiles), of folds calibrated;
+        empty without early stopping.
     """
 
     score = MetaEstimator.score  # of tasks too; RegressorMixin's knows rows only
     _least_to_score = 2  # R² of one row is not defined
+
+    def __init__(self, *args, loss="squared_error", quantile=0.5, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.loss = loss
+        self.quantile = quantile
 
     def predict(self, X, return_std=False):
         """Targets of the adapted task's rows.
@@ -128,18 +178,26 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         Raises
         ------
         ValueError
-            If deviations are asked for, but the head is not the posterior one.
+            If deviations are asked for, but the head is not the posterior one, or the loss has none.
         """
         answers = self._answers(X)
-        predicted = self.decide(answers["outputs"], self._level_and_scale)
+        predicted = self.decide(self._means(answers), self._level_and_scale)
         if not return_std:
             return predicted
+        if not self._loss().has_variance:
+            raise ValueError(
+                f"This {type(self).__name__} has no deviations: loss={self.loss!r} is of one quantile alone. "
+                "Fit with head='posterior' and loss='squared_error', 'huber', 'absolute_error' or 'poisson'."
+            )
         if "variance" not in answers:
             gradient = "" if self.meta_gradient in THROUGH_STEPS else " and meta_gradient='second_order'"
             raise ValueError(
                 f"This {type(self).__name__} has no deviations: its head is not the posterior of the last "
                 f"layer. Fit with head='posterior'{gradient}."
             )
+        if self._loss().of_rates:  # of a rate, times what it varies by, and of a count with that rate
+            excess = np.expm1(answers["variance"]).reshape(predicted.shape)
+            return predicted, np.sqrt(predicted + predicted**2 * excess)
         _, scale = self._level_and_scale
         return predicted, (scale * np.sqrt(answers["variance"])).reshape(predicted.shape)
 
@@ -163,6 +221,8 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         """
         check_value("predict_interval", "coverage", coverage, [Number(Real, 0, 1, closed=False)])
         predicted, deviation = self.predict(X, return_std=True)
+        if self._loss().of_rates:
+            return _interval_of_counts(predicted, deviation, coverage)
         half = norm.ppf((1 + coverage) / 2) * deviation
         return np.stack([predicted - half, predicted + half], axis=-1)
 
@@ -174,7 +234,17 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
     def decide(self, outputs, level_and_scale):
         """Targets by scaled ones of shape (n_rows, n_outputs)."""
         level, scale = level_and_scale
+        if self._loss().of_rates:
+            outputs = within(torch.as_tensor(outputs)).exp().numpy()
         return (level + scale * outputs).reshape(len(outputs), *self._y_shape)
+
+    def _means(self, answers):
+        if self._loss().of_rates and "variance" in answers:  # the mean of a log-normal rate
+            return answers["outputs"] + answers["variance"] / 2
+        return answers["outputs"]
+
+    def _loss(self):
+        return Quantile(self.quantile) if self.loss == "quantile" else LOSSES[self.loss]
 
     _own_classes = False
 
@@ -187,9 +257,24 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         self._check_head_can_learn(head)
         shots = chosen_shots(self.n_shot, head, ("natural",))
         rows = usable_rows(tasks, None, natural=True, own_classes=False, n_shot=shots["natural"])
+        self._check_targets(tasks.y)
         return TargetPlan(
-            _as_columns(tasks.y), tasks.task, rows, tasks.n_tasks == 1, head, shots, tasks.weight
+            _as_columns(tasks.y),
+            tasks.task,
+            rows,
+            tasks.n_tasks == 1,
+            head,
+            self._loss(),
+            shots,
+            tasks.weight,
         )
+
+    def _check_targets(self, y, where=""):
+        if self._loss().of_rates and (y < 0).any():
+            raise ValueError(
+                f"{where}y must be 0 or more with loss={self.loss!r}; got {y.min():g}. Use another loss, such "
+                "as 'squared_error', for targets that may be negative."
+            )
 
     def _check_combination(self):
         super()._check_combination()
@@ -215,6 +300,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         if y.shape[1:] != self._y_shape:
             expected = ("n_rows", *self._y_shape)
             raise ValueError(f"{where}y has the shape {y.shape}, but fit had y of the shape {expected}.")
+        self._check_targets(y, where)
         targets = _as_columns(y)
         level, scale = self._labels.scaler(targets, ones_if_none(weight, len(y)))
         return targets, weight, (level.numpy(), scale.numpy())
@@ -227,6 +313,13 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
 
     def _metric(self, y, predicted, weight):
         return r2_score(y, predicted, sample_weight=weight)
+
+
+def _interval_of_counts(rate, deviation, coverage):
+    """Ends of the shortest interval of whole numbers that leaves out so much on each side, at most."""
+    excess = np.maximum(deviation**2 - rate, LEAST_EXCESS * rate)
+    counts = nbinom(rate**2 / excess, rate / (rate + excess))
+    return np.stack([counts.ppf((1 - coverage) / 2), counts.ppf((1 + coverage) / 2)], axis=-1)
 
 
 def _as_columns(y):

@@ -9,6 +9,8 @@ import torch
 
 # A standard deviation of less than this share of the mean is rounding.
 ROUNDING = 1e-12
+# Deviation of a normal variable in units of its median absolute deviation.
+MAD_OF_NORMAL = 1.4826
 # Largest variances over tasks of the scale's logarithm, and of the level in units of the scale, of tasks that
 # are alike.
 ALIKE, LEVELS_ALIKE = 1.0, 1e4
@@ -22,6 +24,30 @@ def moments(y, weight):
     return n.expand_as(mean), mean, variance
 
 
+def robust_moments(y, weight):
+    """The same, of which few targets unlike the others tell little: median and median absolute deviation."""
+    n = weight.sum(-1, keepdim=True).to(y.dtype)
+    median = _weighted_median(y, weight)
+    deviation = MAD_OF_NORMAL * _weighted_median((y - median[..., None, :]).abs(), weight)
+    # Of half of the targets or more that are the same, the deviation would be zero.
+    variance = torch.where(deviation > 0, deviation.square(), moments(y, weight)[2])
+    return n.expand_as(median), median, variance
+
+
+def _weighted_median(values, weight):
+    """Of values ``(..., n_rows, n_outputs)``, each of so much weight; zero of no rows."""
+    if values.shape[-2] == 0:
+        return values.new_zeros(*values.shape[:-2], values.shape[-1])
+    weight = weight[..., None].expand_as(values)
+    values, order = torch.where(weight > 0, values, torch.inf).sort(-2)
+    share = weight.gather(-2, order).cumsum(-2)
+    half = share[..., -1:, :] / 2
+    # Between the two values at which half of the weight is reached and passed: both, of an even number.
+    reached, passed = ((share < half).sum(-2), (share <= half).sum(-2).clamp_max(values.shape[-2] - 1))
+    both = torch.stack([values.gather(-2, i[..., None, :])[..., 0, :] for i in (reached, passed)])
+    return both.mean(0).where(half[..., 0, :] > 0, 0.0)
+
+
 class TargetScaler:
     """Level and scale of a task's targets, from its support set and from what all tasks have in common.
 
@@ -33,6 +59,8 @@ class TargetScaler:
     ----------
     n, mean, variance : tensors of shape (n_tasks, n_outputs)
         ``moments`` of the tasks, in double precision.
+    of_task : callable
+        ``moments`` or ``robust_moments``: what they are.
 
     References
     ----------
@@ -40,7 +68,8 @@ class TargetScaler:
     G. K. Smyth, Linear models and empirical Bayes methods, 2004, for the logarithm of a variance.
     """
 
-    def __init__(self, n, mean, variance):
+    def __init__(self, n, mean, variance, of_task=moments):
+        self.of_task = of_task
         log_scale, noise, known = _log_scale(n, mean, variance)
         self.log_scale = _mean_and_variance(log_scale, noise, known)
         _, scale = self.from_moments(n, mean, variance, levels=False)
@@ -48,7 +77,7 @@ class TargetScaler:
 
     def __call__(self, y, weight):
         """Level and scale, both ``(..., n_outputs)``, of a task's targets ``(..., n_rows, n_outputs)``."""
-        return self.from_moments(*moments(y, weight))
+        return self.from_moments(*self.of_task(y, weight))
 
     def from_moments(self, n, mean, variance, levels=True):
         """Level, or None, and scale of tasks whose moments have the shape ``(..., n_outputs)``."""
@@ -75,6 +104,18 @@ class CommonScale:
     def from_moments(self, n, mean, variance):
         """Level and scale of tasks whose moments have the shape ``(..., n_outputs)``."""
         return self.level.expand(mean.shape), self.scale.expand(mean.shape)
+
+
+class AsTheyAre:
+    """No level and a scale of one, where targets are rates; as ``TargetScaler``."""
+
+    def __call__(self, y, weight):
+        """Level and scale, both ``(..., n_outputs)``."""
+        return self.from_moments(None, y.new_zeros(*y.shape[:-2], y.shape[-1]), None)
+
+    def from_moments(self, n, mean, variance):
+        """Level and scale of tasks whose moments have the shape ``(..., n_outputs)``."""
+        return torch.zeros_like(mean), torch.ones_like(mean)
 
 
 def are_alike(scaler):

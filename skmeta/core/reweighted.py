@@ -1,0 +1,64 @@
+"""Posterior heads of a regression whose noise is not normal: a few steps of weighted ridge regression."""
+
+import torch
+
+from skmeta.core.posterior import GaussianHead, damping, variance_along, weighted_ridge
+from skmeta.core.regression_losses import within
+
+N_STEPS = 8
+
+
+class ReweightedHead(GaussianHead):
+    """A loss of ``regression_losses`` of the residual: the posterior of its nearest normal noise.
+
+    A row's weight is the curvature of the parabola above its loss, at the expected square of its residual:
+    of what is known of it before, and what the task adds. So a row that is far from all others counts little.
+    """
+
+    starts_from_whole_tasks = False
+
+    def __init__(self, n_features, n_outputs, loss):
+        super().__init__(n_features, n_outputs)
+        self.loss = loss
+
+    def _layer(self, *args):
+        layer = super()._layer(*args)
+        if self.loss.has_variance:
+            return layer
+        return {name: layer[name] for name in ("weight", "bias")}
+
+    def calibrated(self, layer):
+        """Deviations are multiplied by the factor, if there are any."""
+        return super().calibrated(layer) if self.loss.has_variance else layer
+
+    def _posterior(self, x, before, y, weight):
+        precision, t = (-self.log_noise).exp()[:, None], y - before
+        f, variance = torch.zeros_like(t), x.square().sum(-1)
+        for _ in range(N_STEPS):
+            square = ((t - f).square() + variance) * precision
+            shifted = t + self.loss.shift(square) / precision.sqrt()
+            u, spread = weighted_ridge(x, shifted, weight, precision * self.loss.curvature(square))
+            f, variance = (x @ u)[..., 0], variance_along(x, spread)
+        return u, spread
+
+
+class PoissonHead(GaussianHead):
+    """Counts, by the logarithms of their rates; noise is what rates vary by from row to row.
+
+    Newton's steps on expected rates (Opper & Archambeau, 2009), from the logarithms of the targets on, damped
+    by the largest change of a row's logarithm (Sun & Tran-Dinh, 2019).
+    """
+
+    starts_from_whole_tasks = False
+
+    def _posterior(self, x, before, y, weight):
+        noise = self.log_noise.exp()[:, None]
+        rate = y + 0.5
+        u, spread = weighted_ridge(x, rate.log() - before, weight, rate / (1 + noise * rate))
+        for _ in range(N_STEPS):
+            f = before + (x @ u)[..., 0]
+            rate = within(f + (variance_along(x, spread) + noise) / 2).exp()
+            t, curvature = f - before + (y - rate) / rate, rate / (1 + noise * rate)
+            aim, spread = weighted_ridge(x, t, weight, curvature)
+            u = u + damping(x, aim - u, weight) * (aim - u)
+        return u, spread
