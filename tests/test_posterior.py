@@ -22,18 +22,23 @@ from skmeta.core.posterior import (
     ridge,
     variance_along,
 )
-from skmeta.core.regression_losses import squared_error
+from skmeta.core.regression_losses import AbsoluteError, Huber, Poisson, squared_error
+from skmeta.core.reweighted import PoissonHead, ReweightedHead
 
 N_FEATURES, N_CLASSES = 4, 3
-# Each takes a support set of class numbers, or of values.
+# Each takes a support set of class numbers, or of values, of which these are the losses.
+VALUES = {"gaussian": squared_error, "huber": Huber(), "laplace": AbsoluteError(), "poisson": Poisson()}
 HEADS = {
     "gaussian": partial(GaussianHead, N_FEATURES, 2),
     "least squares": partial(LeastSquaresHead, N_FEATURES, N_CLASSES),
     "least squares, own": partial(LeastSquaresHead, N_FEATURES),
     "logistic": partial(LogisticHead, N_FEATURES),
+    "huber": partial(ReweightedHead, N_FEATURES, 2, Huber()),
+    "laplace": partial(ReweightedHead, N_FEATURES, 2, AbsoluteError()),
+    "poisson": partial(PoissonHead, N_FEATURES, 2),
 }
 OWN = [name for name in HEADS if name.endswith("own")]
-CLASSES = [name for name in HEADS if name != "gaussian"]
+CLASSES = [name for name in HEADS if name not in VALUES]
 
 
 def make(name, seed=0):
@@ -49,8 +54,9 @@ def make_tasks(name, n_rows=9, n_tasks=None, seed=1):
     generator = torch.Generator().manual_seed(seed)
     axes = (n_rows,) if n_tasks is None else (n_tasks, n_rows)
     features = torch.randn(*axes, N_FEATURES, generator=generator, dtype=torch.float64)
-    if name == "gaussian":
+    if name in VALUES:
         y = torch.randn(*axes, 2, generator=generator, dtype=torch.float64)
+        y = (2 * y).exp().round() if name == "poisson" else y
     else:
         y = (torch.arange(n_rows) % (2 if name == "logistic" else N_CLASSES)).expand(axes)
     weight = torch.ones(axes, dtype=torch.float64)
@@ -60,7 +66,7 @@ def make_tasks(name, n_rows=9, n_tasks=None, seed=1):
 
 def answer(name, layer, features):
     """What the head answers about rows, every number of it."""
-    return torch.cat(predict(layer, features), -1) if name == "gaussian" else logits(layer, features)
+    return torch.cat(predict(layer, features), -1) if name in VALUES else logits(layer, features)
 
 
 def adapted(name, head, task, queries, **kwargs):
@@ -120,8 +126,8 @@ def test_gradients(name, n_rows):
         layer = torch.func.functional_call(
             head, dict(zip(names, params, strict=True)), (features, y, weight, N_CLASSES)
         )
-        if name == "gaussian":
-            return squared_error.surprise(*predict(layer, queries), query_y, torch.ones(6))
+        if name in VALUES:
+            return VALUES[name].surprise(*predict(layer, queries), query_y, torch.ones(6))
         return cross_entropy(logits(layer, queries), query_y, torch.ones(6))
 
     inputs = [t.detach().clone().requires_grad_() for t in (features, QUERIES, *head.parameters())]
@@ -146,7 +152,7 @@ def test_without_rows_it_is_the_prior(name, weight_zero):
         return
     rows = torch.cat([QUERIES, torch.ones(6, 1)], 1).square()
     variance = rows @ (-head.log_precision.expand(2, -1)).exp().mT
-    if name == "gaussian":
+    if name in VALUES:
         variance = variance + head.log_noise.exp()
     torch.testing.assert_close(predict(layer, QUERIES)[1], variance)
 
@@ -192,7 +198,7 @@ def test_float32_is_near_to_double_precision(name):
     head, task = make(name), make_tasks(name, 12)
     exact = adapted(name, head, task, QUERIES)
     features, y, weight = task
-    task = features.float(), y.float() if name == "gaussian" else y, weight.float()
+    task = features.float(), y.float() if name in VALUES else y, weight.float()
     near = adapted(name, make(name).float(), task, QUERIES.float())
     torch.testing.assert_close(near.double(), exact, rtol=1e-4, atol=1e-4)
 

@@ -61,7 +61,8 @@ def weighted_ridge(x, t, weight, curvature):
 
 def damping(x, change, weight):
     """Share of a Newton step that is made, ``(..., 1, 1)``: less of one that changes a row by much."""
-    longest = ((x @ change) * (weight > 0)[..., None]).abs().amax((-2, -1), keepdim=True)
+    rows = ((x @ change) * (weight > 0)[..., None]).abs()
+    longest = rows.amax((-2, -1), keepdim=True) if rows.shape[-2] else rows.new_zeros(1)
     return (longest + FLAT).log1p() / (longest + FLAT)
 
 

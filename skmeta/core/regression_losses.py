@@ -70,9 +70,6 @@ class Huber(RegressionLoss):
     def curvature(self, square):
         return THRESHOLD / square.clamp_min(THRESHOLD**2).sqrt()
 
-    def shift(self, square):
-        return 0.0
-
 
 def _huber(residual):
     size = residual.abs()
@@ -100,9 +97,6 @@ class AbsoluteError(RegressionLoss):
 
     def curvature(self, square):
         return (2 / square.clamp_min(LEAST_SQUARE)).sqrt()
-
-    def shift(self, square):
-        return 0.0
 
 
 @dataclass(frozen=True)

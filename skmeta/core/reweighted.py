@@ -6,6 +6,9 @@ from skmeta.core.posterior import GaussianHead, damping, variance_along, weighte
 from skmeta.core.regression_losses import within
 
 N_STEPS = 8
+# Of a quantile: first to the median, then on; each step leaves |2 q - 1| of what is far. By 4 and 16 steps,
+# quantiles of .2, .9 and .95 of 300 rows had .197, .897 and .94 below them, by 0 and 16 .17, .96 and 1.
+TO_THE_MEDIAN, FROM_THE_MEDIAN = 4, 16
 
 
 class ReweightedHead(GaussianHead):
@@ -31,13 +34,19 @@ class ReweightedHead(GaussianHead):
         """Deviations are multiplied by the factor, if there are any."""
         return super().calibrated(layer) if self.loss.has_variance else layer
 
+    def _steps(self):
+        """Whether each step is to a shifted target."""
+        if self.loss.has_variance:
+            return [False] * N_STEPS
+        return [False] * TO_THE_MEDIAN + [True] * FROM_THE_MEDIAN
+
     def _posterior(self, x, before, y, weight):
         precision, t = (-self.log_noise).exp()[:, None], y - before
         f, variance = torch.zeros_like(t), x.square().sum(-1)
-        for _ in range(N_STEPS):
+        for shifts in self._steps():
             square = ((t - f).square() + variance) * precision
-            shifted = t + self.loss.shift(square) / precision.sqrt()
-            u, spread = weighted_ridge(x, shifted, weight, precision * self.loss.curvature(square))
+            aim = t + self.loss.shift(square) / precision.sqrt() if shifts else t
+            u, spread = weighted_ridge(x, aim, weight, precision * self.loss.curvature(square))
             f, variance = (x @ u)[..., 0], variance_along(x, spread)
         return u, spread
 

@@ -272,8 +272,8 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
     def _check_targets(self, y, where=""):
         if self._loss().of_rates and (y < 0).any():
             raise ValueError(
-                f"{where}y must be 0 or more with loss={self.loss!r}; got {y.min():g}. Use another loss, such "
-                "as 'squared_error', for targets that may be negative."
+                f"{where}y must be 0 or more with loss={self.loss!r}; got {y.min():g}. Use another loss, "
+                "such as 'squared_error', for targets that may be negative."
             )
 
     def _check_combination(self):
