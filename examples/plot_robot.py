@@ -67,11 +67,11 @@ REVERSED, ONE_DEAD = 0.5, 0.5
 
 N_TRUNK = 3  # coordinates of the trunk of a body that moves in a plane
 N_KNOWN, N_DRIVEN = 50, 75  # steps of random motion by which a robot becomes known; steps that it is driven
-HORIZON = 12  # moves of a plan
-SMOOTH, WIDTH, LEAST_WIDTH = 0.7, 0.8, 0.02  # of plans: correlation of moves, and how widely they are drawn
+HORIZON = 8  # moves of a plan
+SMOOTH, WIDTH, LEAST_WIDTH = 0.7, 0.8, 0.02  # of plans: correlation of moves, spread
 N_RECENT, N_AHEAD = 5, 5  # steps that a rival sees, and that are predicted at once
-# Of training robots: motions at random, and driven by the simulator, at the last of which moves are unsure.
-N_AT_RANDOM, UNREST = 4, (0.0, 0.3)
+# Of training robots: motions at random, and driven by the simulator, by moves that are more and more unsure.
+N_AT_RANDOM, UNREST = 4, (0.0, 0.3, 0.7)
 NEW = 10_000  # numbers of new robots start here; those of training robots are below
 # A single held-out fold, and no kernel, which three folds would try: a fit takes a quarter of the time.
 SETTINGS = {"early_stopping": True}
@@ -80,13 +80,15 @@ FIGURE = Path(__file__).with_name("robot.png")
 
 
 def main(robots=5, seeds=1, jobs=2, quick=False, figure=FIGURE):
-    some = {"n_training": 3, "n_steps": 12, "max_iter": 2, "early_stopping": False} if quick else {}
-    robots = 2 if quick else robots
-    studies = [(name, seed) for name in BODIES for seed in range(seeds)]
-    found = Parallel(n_jobs=1 if quick else jobs)(
+    bodies, some = list(BODIES), {}
+    if quick:
+        bodies, robots, jobs = ["swimmer"], 2, 1
+        some = {"n_training": 3, "n_steps": 8, "planner": FEW, "max_iter": 2, "early_stopping": False}
+    studies = [(name, seed) for name in bodies for seed in range(seeds)]
+    found = Parallel(n_jobs=jobs)(
         delayed(study)(BODIES[name], seed, robots, **some) for name, seed in studies
     )
-    results = {name: [] for name in BODIES}
+    results = {name: [] for name in bodies}
     for (name, _), of_robots in zip(studies, found, strict=True):
         results[name] += of_robots
     for name, of_robots in results.items():
@@ -95,11 +97,11 @@ def main(robots=5, seeds=1, jobs=2, quick=False, figure=FIGURE):
     print(f"\nDrawn: {figure}")
 
 
-def study(body, seed, n_new, n_training=40, n_steps=N_DRIVEN, **params):
+def study(body, seed, n_new, n_training=40, n_steps=N_DRIVEN, planner=None, **params):
     """Learn from training robots, which depend on the seed, and try out the new ones: a dict for each."""
     motions = [training_motion(body, n_training * seed + number) for number in range(n_training)]
     models = fit_models(body, motions, seed, **params)
-    return [try_out(body, models, number, n_steps) for number in range(n_new)]
+    return [try_out(body, models, number, n_steps, planner or PLANNER) for number in range(n_new)]
 
 
 # ---- robots
@@ -197,6 +199,7 @@ class Planner(NamedTuple):
 
 
 PLANNER = Planner()
+FEW = Planner(n_plans=20, n_rounds=1, n_best=4)  # of a simulator, for training robots
 
 
 def smooth_noise(shape, rng):
@@ -207,7 +210,7 @@ def smooth_noise(shape, rng):
     return noise
 
 
-def drive(robot, lead, n_steps, seed, planner=PLANNER, unrest=0.0):
+def drive(robot, lead, n_steps, seed, planner, unrest=0.0):
     """The ``Motion`` and rewards by plans, and the seconds that each took.
 
     ``lead(motion so far, plans)`` are the places that plans lead to. ``unrest`` is the size of what is added
@@ -232,16 +235,17 @@ def drive(robot, lead, n_steps, seed, planner=PLANNER, unrest=0.0):
     return *move_on(robot, choose, n_steps, seed), np.array(seconds)
 
 
-def by_simulator(robot):
-    """``lead`` of the robot itself, which nobody has but the simulator."""
+def by_simulator(robot, other=None):
+    """``lead`` of the robot itself, which nobody knows but the simulator; or as if it were another one."""
+    model = (robot if other is None else other).model
     spec = mujoco.mjtState.mjSTATE_FULLPHYSICS
-    start, scratch = np.empty(mujoco.mj_stateSize(robot.model, spec)), mujoco.MjData(robot.model)
+    start, scratch = np.empty(mujoco.mj_stateSize(model, spec)), mujoco.MjData(model)
     rollout = Rollout(nthread=0)
 
     def lead(motion, plans):
         mujoco.mj_getState(robot.model, robot.data, start, spec)
         moves = np.repeat(plans, robot.frame_skip, axis=1)
-        states, _ = rollout.rollout(robot.model, scratch, np.tile(start, (len(plans), 1)), moves)
+        states, _ = rollout.rollout(model, scratch, np.tile(start, (len(plans), 1)), moves)
         return states[:, -1, 1]  # after the time
 
     return lead
@@ -377,12 +381,15 @@ def network(seed):
 
 
 def training_motion(body, number):
-    """What a training robot does: moves at random, and driven by the simulator with few plans."""
-    robot = make_robot(body, number)
+    """What a training robot does: moves at random, and by few plans of the simulator, of another robot too.
+
+    Plans that are wrong lead to where a learned model, which is wrong at times, will lead.
+    """
+    robot, other = make_robot(body, number), make_robot(body, number + 1)
     motions = [at_random(robot, seed) for seed in range(N_AT_RANDOM)]
-    few = Planner(n_plans=20, n_rounds=1, n_best=4)
-    for seed, unrest in enumerate(UNREST):
-        motions.append(drive(robot, by_simulator(robot), N_DRIVEN, seed, few, unrest)[0])
+    leads = [(by_simulator(robot), unrest) for unrest in UNREST] + [(by_simulator(robot, other), 0.0)]
+    for seed, (lead, unrest) in enumerate(leads):
+        motions.append(drive(robot, lead, N_KNOWN, seed, FEW, unrest)[0])
     return joined(motions)
 
 
@@ -400,17 +407,17 @@ class Driven(NamedTuple):
     errors: np.ndarray
 
 
-def try_out(body, models, number, n_steps):
+def try_out(body, models, number, n_steps, planner):
     """A ``Driven`` for each model and the simulator, by name, of the new robot of that number."""
     robot = make_robot(body, NEW + number)
     known = at_random(robot, seed=NEW)
-    best, *others = drive(robot, by_simulator(robot), n_steps, seed=number)
+    best, *others = drive(robot, by_simulator(robot), n_steps, number, planner)
     found = {SIMULATOR: driven(best, *others, 0.0, np.zeros(2))}
     for name, model in models.items():
         start = perf_counter()
         changes = model(known)
         to_adapt = perf_counter() - start
-        went = drive(robot, by_model(robot, changes, known), n_steps, seed=number)
+        went = drive(robot, by_model(robot, changes, known), n_steps, number, planner)
         found[name] = driven(*went, to_adapt, errors_of(changes, best, known))
     return found
 
@@ -473,8 +480,8 @@ def draw(results, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
-    for ax, (name, of_robots) in zip(axes, results.items(), strict=True):
+    figure, axes = plt.subplots(1, len(results), figsize=(11, 4.8), layout="constrained", squeeze=False)
+    for ax, (name, of_robots) in zip(axes[0], results.items(), strict=True):
         for model in of_robots[0]:
             places = np.array([robot[model].places for robot in of_robots])
             (line,) = ax.plot(places.mean(0), label=model)
@@ -488,7 +495,7 @@ def draw(results, path):
         ax.set_xlabel("steps")
         ax.set_ylabel("metres")
         ax.grid(alpha=0.3)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 

@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -192,3 +193,110 @@ def test_intents(tmp_path, capsys, monkeypatch):
         values = re.findall(r"(\d\.\d{3}) ±", re.search(rf"^{name} .*$", shown, re.M)[0])
         assert len(values) == 6 and all(0.7 < float(value) <= 1 for value in values)
     assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+needs_mujoco = pytest.mark.skipif(
+    find_spec("gymnasium") is None or find_spec("mujoco") is None, reason="needs gymnasium[mujoco]"
+)
+
+
+@pytest.fixture
+def robots(tmp_path, monkeypatch):
+    """The names of the example of robots, in a folder where mujoco may write its log."""
+    monkeypatch.chdir(tmp_path)
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "examples" / "plot_robot.py")))
+
+
+@needs_mujoco
+@pytest.mark.filterwarnings("ignore:.*lbfgs|.*close to the specified|Stochastic Optimizer")
+def test_robot(tmp_path, capsys, robots):
+    robots.main(quick=True, figure=tmp_path / "figure.png")
+    shown = capsys.readouterr().out
+    for name in "TMAML", "TAML", "pooled", "pooled, recent steps", "from scratch", "true simulator":
+        rows = re.findall(rf"^{name} +-?\d+\.\d ± \d+\.\d +-?\d+\.\d\d ", shown, re.M)
+        assert len(rows) == 1
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+@needs_mujoco
+def test_a_robot_with_motors_reversed_does_by_reversed_moves_what_it_did(robots):
+    body = robots.BODIES["half-cheetah"]
+    robot, twin, other = (robots.make_robot(body, number) for number in (1, 1, 2))
+    moves = np.random.default_rng(0).uniform(-1, 1, (20, 6))
+    there, *_ = robots.move_on(robot, lambda motion: moves[len(motion.moves)], 20, seed=0)
+    twin.model.actuator_gear *= -1
+    here, *_ = robots.move_on(twin, lambda motion: -moves[len(motion.moves)], 20, seed=0)
+    np.testing.assert_array_equal(here.states, there.states)
+    elsewhere, *_ = robots.move_on(other, lambda motion: moves[len(motion.moves)], 20, seed=0)
+    np.testing.assert_array_equal(elsewhere.states[0], there.states[0])
+    assert np.abs(elsewhere.states[-1] - there.states[-1]).max() > 0.1
+
+
+@needs_mujoco
+def test_robots_are_of_the_family_and_new_ones_are_none_of_training(robots):
+    for body in robots.BODIES.values():
+        plain = robots.gymnasium.make(body.name).unwrapped.model
+        drawn = [robots.make_robot(body, number).model for number in range(40)]
+        mass = np.array([model.body_mass[1:] / plain.body_mass[1:] for model in drawn])
+        motor = np.array([model.actuator_gear[:, 0] / plain.actuator_gear[:, 0] for model in drawn])
+        for values, (least, most) in (mass, robots.MASS), (np.abs(motor[motor != 0]), robots.STRENGTH):
+            assert least <= values.min() < 1 < values.max() <= most
+        assert (motor == 0).sum(1).max() == 1 and 8 < (motor == 0).sum() < 32
+        assert 0.3 < (motor < 0).sum() / (motor != 0).sum() < 0.7
+    training, new = (robots.make_robot(body, number).model.body_mass for number in (0, robots.NEW))
+    assert not np.isclose(training[1:], new[1:]).any()
+
+
+@needs_mujoco
+@pytest.mark.parametrize("name", ["half-cheetah", "swimmer"])
+def test_the_simulator_knows_where_plans_lead_and_leaves_the_robot_where_it_is(robots, name):
+    robot = robots.make_robot(robots.BODIES[name], 3)
+    robots.at_random(robot, seed=0)
+    before = robots.state_of(robot)
+    plans = np.random.default_rng(0).uniform(-1, 1, (4, 6, robot.model.nu))
+    places = robots.by_simulator(robot)(None, plans)
+    np.testing.assert_array_equal(robots.state_of(robot), before)
+    for move in plans[2]:
+        robot.step(move)
+    assert robots.state_of(robot)[0] == pytest.approx(places[2], abs=1e-9)
+    assert places[2] != pytest.approx(places[0], abs=1e-3)
+
+
+@needs_mujoco
+def test_planner_finds_the_optimum_of_a_quadratic_within_the_limits(robots):
+    best = np.array([[0.5, -2.0], [0.4, -1.5], [0.2, -1.0]])  # smooth, as plans are
+    planner = robots.Planner(n_plans=1000, n_rounds=10, n_best=100, horizon=3)
+
+    def returns(plans):
+        assert np.abs(plans).max() <= 1
+        return -((plans - best) ** 2).sum((1, 2))
+
+    found = planner.plan(returns, np.zeros((3, 2)), np.random.default_rng(0))
+    np.testing.assert_allclose(found, best.clip(-1, 1), atol=0.05)
+    # Never worse than the first guess.
+    first = best.clip(-1, 1)
+    np.testing.assert_array_equal(planner.plan(returns, first, np.random.default_rng(0)), first)
+
+
+@needs_mujoco
+def test_a_model_that_knows_the_velocities_predicts_the_motion(robots):
+    body = robots.BODIES["swimmer"]
+    motions = [robots.at_random(robots.make_robot(body, number), 0) for number in range(3)]
+    steps = robots.two_steps(body, motions)
+    (_, joints), (X, trunk) = steps.questions(motions[0])
+    oracles = [SimpleNamespace(predict=lambda X, y=y: y) for y in (joints, trunk)]
+    changes = steps.changes(oracles, motions[0].states, motions[0].moves)
+    np.testing.assert_allclose(changes[:, 5:], motions[0].changes[:, 5:])
+    unexplained = (changes - motions[0].changes)[:, :5].var(0) / motions[0].changes[:, :5].var(0)
+    assert unexplained.max() < 0.05  # ways are by velocities before and after alone
+    # Two places do not matter; three directions of links do; joints are what the trunk is asked by.
+    assert X.shape == (50, 3 + 5 + 6 + 2)
+    np.testing.assert_array_equal(X[:, -2:], joints)
+
+
+@needs_mujoco
+def test_windows_hold_the_steps_before(robots):
+    motion = robots.Motion(*(np.arange(30.0).reshape(10, 3) + add for add in (0, 100, 200)))
+    rows = motion.windows()[7].reshape(robots.N_RECENT, 8)  # without the first place
+    np.testing.assert_array_equal(rows[-1], [19, 20, 118, 119, 120, 218, 219, 220])
+    np.testing.assert_array_equal(motion.windows(np.full(10, 3))[9], motion.windows()[7])
