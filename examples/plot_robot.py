@@ -5,7 +5,7 @@ may be mounted the wrong way round, and one may be dead. Each robot is a task: a
 in and what its motors do, and the targets are how its velocities then change. Meta-learning is trained on the
 motion of robots in a simulator. A new robot moves at random for 50 steps; the model adapts to these rows, and
 drives it from then on: at each step it imagines what many plans of a second or less would lead to, and makes
-the first move of the best one (model-predictive control; Nagabandi et al., Learning to adapt in dynamic,
+the first move of the best ones (model-predictive control; Nagabandi et al., Learning to adapt in dynamic,
 real-world environments through meta-reinforcement learning, ICLR 2019).
 
     python examples/plot_robot.py                        # some minutes on two cores
@@ -107,10 +107,18 @@ def study(body, seed, n_new, n_training=40, n_steps=N_DRIVEN, planner=None, **pa
 # ---- robots
 
 
-def make_robot(body, number):
-    """An environment of gymnasium whose body is drawn from the family; the same number is the same robot."""
+def plain_robot(body):
+    """An environment of gymnasium; that a body's file has a deprecated attribute is not told each time."""
+    mujoco.set_mju_user_warning(lambda message: None)
     robot = gymnasium.make(body.name, frame_skip=body.n_substeps).unwrapped
-    model, rng = robot.model, np.random.default_rng(number)
+    mujoco.set_mju_user_warning(None)
+    return robot
+
+
+def make_robot(body, number):
+    """A robot drawn from the family; the same number is the same robot."""
+    robot, rng = plain_robot(body), np.random.default_rng(number)
+    model = robot.model
     model.opt.timestep, model.opt.integrator = body.substep, body.integrator
     mass = factors(rng, MASS, model.nbody)
     model.body_mass[:] *= mass
@@ -144,6 +152,7 @@ class Motion(NamedTuple):
 
 
 def joined(motions):
+    """One ``Motion`` of all steps."""
     return Motion(*map(np.concatenate, zip(*motions, strict=True)))
 
 
@@ -218,7 +227,7 @@ def drive(robot, lead, n_steps, seed, planner, unrest=0.0):
     to the moves at random.
     """
     rng, ahead, seconds = np.random.default_rng(seed), np.zeros((planner.horizon, robot.model.nu)), []
-    cost = robot._ctrl_cost_weight
+    cost = robot.control_cost(np.ones(1))
 
     def choose(motion):
         nonlocal ahead
@@ -315,7 +324,7 @@ class TwoSteps(NamedTuple):
 
 def two_steps(body, motions):
     """``TwoSteps`` for a body, with the limits of what was seen."""
-    model = gymnasium.make(body.name).unwrapped.model
+    model = plain_robot(body).model
     turns = np.zeros((model.nbody, model.nq))
     for link in range(1, model.nbody):
         turns[link] = turns[model.body_parentid[link]]

@@ -200,10 +200,9 @@ needs_mujoco = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def robots(tmp_path, monkeypatch):
-    """The names of the example of robots, in a folder where mujoco may write its log."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(scope="module")
+def robots():
+    """The names of the example of robots."""
     return SimpleNamespace(**runpy.run_path(str(ROOT / "examples" / "plot_robot.py")))
 
 
@@ -234,7 +233,7 @@ def test_a_robot_with_motors_reversed_does_by_reversed_moves_what_it_did(robots)
 @needs_mujoco
 def test_robots_are_of_the_family_and_new_ones_are_none_of_training(robots):
     for body in robots.BODIES.values():
-        plain = robots.gymnasium.make(body.name).unwrapped.model
+        plain = robots.plain_robot(body).model
         drawn = [robots.make_robot(body, number).model for number in range(40)]
         mass = np.array([model.body_mass[1:] / plain.body_mass[1:] for model in drawn])
         motor = np.array([model.actuator_gear[:, 0] / plain.actuator_gear[:, 0] for model in drawn])
