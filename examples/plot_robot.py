@@ -83,7 +83,7 @@ def main(robots=5, seeds=1, jobs=2, quick=False, figure=FIGURE):
     bodies, some = list(BODIES), {}
     if quick:
         bodies, robots, jobs = ["swimmer"], 2, 1
-        some = {"n_training": 3, "n_steps": 8, "planner": FEW, "max_iter": 2, "early_stopping": False}
+        some = {"n_training": 2, "n_steps": 8, "planner": FEW, "max_iter": 2, "early_stopping": False}
     studies = [(name, seed) for name in bodies for seed in range(seeds)]
     found = Parallel(n_jobs=jobs)(
         delayed(study)(BODIES[name], seed, robots, **some) for name, seed in studies
@@ -463,7 +463,7 @@ def show(name, of_robots, number):
     n_steps = len(of_robots[0][POOLED].rewards)
     print(f"\n{len(set(number))} new robots, {name}: return of {n_steps} steps, ± half of the 95 % interval")
     print("over robots; errors of velocities, as shares of the variance of their changes; medians of times")
-    print(f"{'':22}{'return':>16}{'of the gap':>12}{'1 step':>9}{N_AHEAD:>3} steps{'adapt':>11}{'plan':>11}")
+    print(f"{'':30}{'return':>16}{'of the gap':>12}{'1 step':>9}{N_AHEAD:>3} steps{'adapt':>11}{'plan':>11}")
     for model, values in returns.items():
         went = [robot[model] for robot in of_robots]
         one, some = np.median([of.errors for of in went], axis=0)
@@ -473,11 +473,11 @@ def show(name, of_robots, number):
         )
         cell = f"{values.mean():.1f} ± {task_interval(values, number):.1f}"
         share = (values.mean() - returns[POOLED].mean()) / gap
-        print(f"{model:22}{cell:>16}{share:12.2f}{one:9.2f}{some:9.2f}{adapt:8.0f} ms{step:8.0f} ms")
+        print(f"{model:30}{cell:>16}{share:12.2f}{one:9.2f}{some:9.2f}{adapt:8.0f} ms{step:8.0f} ms")
     for rival in POOLED, "pooled, recent steps":  # paired: the same robots
         less = returns["TMAML"] - returns[rival]
         cell = f"{less.mean():.1f} ± {task_interval(less, number):.1f}"
-        print(f"{'TMAML - ' + rival:28}{cell:>10}")
+        print(f"{'TMAML - ' + rival:30}{cell:>16}")
 
 
 def returns_of(of_robots, model):
