@@ -19,6 +19,7 @@ log, whatever it is that differs: loads, tyres, wear. ``fit_models`` takes these
 
 import argparse
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -52,6 +53,11 @@ class Body(NamedTuple):
     n_places: int
     integrator: mujoco.mjtIntegrator
 
+    @property
+    def dt(self):
+        """Seconds of a move."""
+        return self.substep * self.n_substeps
+
 
 # Both never fall for good and reward the distance, so that one planner suits both. The swimmer has two motors
 # and no contact; it is slow, so its moves last longer than gymnasium's, by a cheaper integrator.
@@ -75,7 +81,15 @@ NEW = 10_000  # numbers of new robots start here; those of training robots are b
 # What is not a default saves time: one fold of held-out robots instead of three, which would also try a
 # kernel at the start; half of the steps, with more of a robot's many rows in each.
 SETTINGS = {"early_stopping": True, "max_iter": 500, "n_query": 50}
-SIMULATOR, POOLED = "true simulator", "pooled"
+SIMULATOR, POOLED, RECENT = "true simulator", "pooled", "pooled, recent steps"
+STYLES = {
+    SIMULATOR: {"color": "black", "linewidth": 1.5, "linestyle": ":"},
+    "TMAML": {"color": "tab:blue", "linewidth": 5, "alpha": 0.6},  # they may lie on each other
+    "TAML": {"color": "tab:orange", "linewidth": 2},
+    RECENT: {"color": "tab:green", "linewidth": 1.2, "linestyle": "--"},
+    POOLED: {"color": "tab:red", "linewidth": 1.2, "linestyle": "--"},
+    "from scratch": {"color": "tab:gray", "linewidth": 1.2, "linestyle": "--"},
+}
 FIGURE = Path(__file__).with_name("robot.png")
 
 
@@ -88,11 +102,12 @@ def main(robots=5, seeds=1, jobs=2, quick=False, figure=FIGURE):
     found = Parallel(n_jobs=jobs)(
         delayed(study)(BODIES[name], seed, robots, **some) for name, seed in studies
     )
-    results = {name: [] for name in bodies}
-    for (name, _), of_robots in zip(studies, found, strict=True):
-        results[name] += of_robots
-    for name, of_robots in results.items():
-        show(name, of_robots, np.tile(np.arange(robots), seeds))
+    results = {}
+    for i, name in enumerate(bodies):
+        # The runs of a robot, one for each seed, stand together.
+        of_robots = zip(*found[i * seeds : (i + 1) * seeds], strict=True)
+        results[name] = list(chain(*of_robots)), np.repeat(np.arange(robots), seeds)
+        show(name, *results[name])
     draw(results, figure)
     print(f"\nDrawn: {figure}")
 
@@ -350,13 +365,10 @@ def fit_models(body, motions, seed, **params):
             for tasks in (of_joints, of_trunk)
         ]
         models[estimator.__name__.removesuffix("Regressor")] = partial(adapted, steps, regressors)
-    rng, windows = np.random.default_rng(seed), None
-    for name in "pooled", "pooled, recent steps":
-        if "recent" in name:
-            windows = [motion.windows(rng.integers(1, HORIZON, len(motion.moves))) for motion in motions]
-            windows = np.concatenate(windows)
-        questions = steps.questions(joined(motions), windows)
-        regressors = [network(seed).fit(X, y) for X, y in questions]
+    rng = np.random.default_rng(seed)
+    recent = [motion.windows(rng.integers(1, HORIZON, len(motion.moves))) for motion in motions]
+    for name, windows in (POOLED, None), (RECENT, np.concatenate(recent)):
+        regressors = [network(seed).fit(X, y) for X, y in steps.questions(joined(motions), windows)]
         models[name] = partial(as_it_is, steps, regressors, windows is not None)
     models["from scratch"] = partial(from_scratch, steps)
     return models
@@ -455,9 +467,7 @@ def errors_of(changes, motion, known):
 
 
 def show(name, of_robots, number):
-    """Table of the returns, errors and times of a body; ``number`` is that of each robot."""
-    order = np.argsort(number, kind="stable")
-    number, of_robots = number[order], [of_robots[i] for i in order]
+    """Table of the returns, errors and times of a body; ``number`` is that of each run's robot, in order."""
     returns = {model: returns_of(of_robots, model) for model in of_robots[0]}
     gap = returns[SIMULATOR].mean() - returns[POOLED].mean()
     n_steps = len(of_robots[0][POOLED].rewards)
@@ -474,7 +484,7 @@ def show(name, of_robots, number):
         cell = f"{values.mean():.1f} ± {task_interval(values, number):.1f}"
         share = (values.mean() - returns[POOLED].mean()) / gap
         print(f"{model:30}{cell:>16}{share:12.2f}{one:9.2f}{some:9.2f}{adapt:8.0f} ms{step:8.0f} ms")
-    for rival in POOLED, "pooled, recent steps":  # paired: the same robots
+    for rival in POOLED, RECENT:  # paired: the same robots
         less = returns["TMAML"] - returns[rival]
         cell = f"{less.mean():.1f} ± {task_interval(less, number):.1f}"
         print(f"{'TMAML - ' + rival:30}{cell:>16}")
@@ -485,26 +495,23 @@ def returns_of(of_robots, model):
 
 
 def draw(results, path):
-    """How far robots get in time: means, and the half of them that is in the middle."""
+    """How far robots get in time, on average; at the end, with intervals over robots."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, len(results), figsize=(11, 4.8), layout="constrained", squeeze=False)
-    for ax, (name, of_robots) in zip(axes[0], results.items(), strict=True):
-        for model in of_robots[0]:
+    for ax, (name, (of_robots, number)) in zip(axes[0], results.items(), strict=True):
+        for i, model in enumerate(STYLES):
             places = np.array([robot[model].places for robot in of_robots])
-            (line,) = ax.plot(places.mean(0), label=model)
-            ax.fill_between(
-                range(places.shape[1]),
-                *np.quantile(places, (0.25, 0.75), axis=0),
-                alpha=0.15,
-                color=line.get_color(),
-            )
-        ax.set_title(f"{name}: {len(of_robots)} runs")
-        ax.set_xlabel("steps")
-        ax.set_ylabel("metres")
+            seconds = BODIES[name].dt * np.arange(places.shape[1])
+            ax.plot(seconds, places.mean(0), label=model, **STYLES[model])
+            end = seconds[-1] * (1.03 + 0.03 * i), places[:, -1].mean()
+            ax.errorbar(*end, task_interval(places[:, -1], number), marker="o", color=STYLES[model]["color"])
+        ax.set_title(f"{name}: {len(set(number))} new robots")
+        ax.set_xlabel("seconds; at the end, 95 % intervals over robots")
+        ax.set_ylabel("metres forward")
         ax.grid(alpha=0.3)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     figure.savefig(path, dpi=130)
