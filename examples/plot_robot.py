@@ -8,9 +8,9 @@ drives it from then on: at each step it imagines what many plans of a second or 
 the first move of the best ones (model-predictive control; Nagabandi et al., Learning to adapt in dynamic,
 real-world environments through meta-reinforcement learning, ICLR 2019).
 
-    python examples/plot_robot.py                        # some minutes on two cores
-    python examples/plot_robot.py --robots 20 --seeds 3  # the figures in README.md
-    python examples/plot_robot.py --quick                # to see that it runs
+    python examples/plot_robot.py              # up to nine minutes on two cores
+    python examples/plot_robot.py --robots 10  # the figures in README.md
+    python examples/plot_robot.py --quick      # to see that it runs
 
 prints how far new robots get by each model, how well it predicts, and how long it takes; draws robot.png
 beside this file. The physics are mujoco's, by gymnasium. For your own robots, make a ``Motion`` of each one's
@@ -97,7 +97,9 @@ def main(robots=5, seeds=1, jobs=2, quick=False, figure=FIGURE):
     bodies, some = list(BODIES), {}
     if quick:
         bodies, robots, jobs = ["swimmer"], 2, 1
-        some = {"n_training": 2, "n_steps": 8, "planner": FEW, "max_iter": 2, "early_stopping": False}
+        short = Planner(n_plans=4, n_rounds=1, n_best=2, horizon=2)
+        some = {"n_training": 2, "n_steps": 8, "planners": (short, short)}
+        some |= {"max_iter": 2, "early_stopping": False}
     studies = [(name, seed) for name in bodies for seed in range(seeds)]
     found = Parallel(n_jobs=jobs)(
         delayed(study)(BODIES[name], seed, robots, **some) for name, seed in studies
@@ -112,11 +114,12 @@ def main(robots=5, seeds=1, jobs=2, quick=False, figure=FIGURE):
     print(f"\nDrawn: {figure}")
 
 
-def study(body, seed, n_new, n_training=40, n_steps=N_DRIVEN, planner=None, **params):
+def study(body, seed, n_new, n_training=40, n_steps=N_DRIVEN, planners=None, **params):
     """Learn from training robots, which depend on the seed, and try out the new ones: a dict for each."""
-    motions = [training_motion(body, n_training * seed + number) for number in range(n_training)]
+    few, many = planners or (FEW, PLANNER)
+    motions = [training_motion(body, n_training * seed + number, few) for number in range(n_training)]
     models = fit_models(body, motions, seed, **params)
-    return [try_out(body, models, number, n_steps, planner or PLANNER) for number in range(n_new)]
+    return [try_out(body, models, number, n_steps, many) for number in range(n_new)]
 
 
 # ---- robots
@@ -403,7 +406,7 @@ def network(seed):
 # ---- training and new robots
 
 
-def training_motion(body, number):
+def training_motion(body, number, planner):
     """What a training robot does: moves at random, and by few plans of the simulator, of another robot too.
 
     Plans that are wrong lead to where a learned model, which is wrong at times, will lead.
@@ -412,7 +415,7 @@ def training_motion(body, number):
     motions = [at_random(robot, seed, (1 + seed % 3) * WIDTH) for seed in range(N_AT_RANDOM)]
     leads = [(by_simulator(robot), unrest) for unrest in UNREST] + [(by_simulator(robot, other), 0.0)]
     for seed, (lead, unrest) in enumerate(leads):
-        motions.append(drive(robot, lead, N_KNOWN, seed, FEW, unrest)[0])
+        motions.append(drive(robot, lead, N_KNOWN, seed, planner, unrest)[0])
     return joined(motions)
 
 
