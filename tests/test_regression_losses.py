@@ -289,3 +289,14 @@ def test_what_a_loss_may_be_is_told():
         TMAMLRegressor(loss="quantile", quantile=1.0).fit(lines(3))
     with pytest.raises(TypeError, match="Did you mean 'loss'"):
         TMAMLRegressor(losss="huber")
+
+
+@pytest.mark.parametrize(("loss", "start"), [("squared_error", "kernel"), ("huber", "linear")])
+def test_there_is_no_kernel_but_for_the_squared_error(loss, start):
+    rng = np.random.default_rng(0)
+    tasks = []
+    for _ in range(12):
+        X = rng.uniform(-3, 3, size=(20, 1))
+        tasks.append((X, rng.normal() + np.sin(2 * X[:, 0])))
+    settings = START | {"tol": 1e-4, "early_stopping": "auto"}
+    assert TMAMLRegressor(loss=loss, **settings).fit(tasks).start_ == start

@@ -1,13 +1,12 @@
-"""Losses of a regression: what an output costs, and what a posterior of many kinds of noise makes of a row.
+"""Losses of a regression: what an output costs, and how likely a target is.
 
 Each is called as a task loss, ``loss(outputs, y, weight)`` with outputs and targets of shape
-``(..., n_rows, n_outputs)``: the weighted mean over rows of the mean over outputs. It is zero where an output
-is its target, and never less, but for ``Quantile`` and ``Poisson``, whose least is elsewhere or zero too.
+``(..., n_rows, n_outputs)``: the weighted mean over rows of the mean over outputs, which is never negative.
+Where outputs have a variance, ``surprise`` is the negative log likelihood of targets.
 
-Where outputs have a variance, ``surprise`` is the negative log likelihood of targets. The losses of a
-residual are concave in its square, so a parabola lies above each of them that touches it: ``curvature`` is
-that of the parabola, as a share of the squared error's, by which a few steps of weighted ridge regression
-minimise the loss (Hunter & Lange, A tutorial on MM algorithms, 2004).
+A loss that grows more slowly than the square of a residual has a parabola above it, which touches it at that
+residual and at its negative. ``curvature`` is that of the parabola, as a share of the squared error's. A few
+ridge regressions that are so weighted minimise the loss (Hunter & Lange, A tutorial on MM algorithms, 2004).
 """
 
 import math
@@ -39,7 +38,7 @@ class RegressionLoss:
         return weighted_mean(self.of_outputs(outputs, y).mean(-1), weight)
 
     def surprise(self, mean, variance, y, weight):
-        """Negative log likelihood of targets: ``(..., n_rows, n_outputs)`` each, weighted as the loss is."""
+        """The same of the negative log likelihood; ``mean`` and ``variance`` have the shape of ``y``."""
         return weighted_mean(self.of_answers(mean, variance, y).mean(-1), weight)
 
 

@@ -85,7 +85,7 @@ def chosen_folds(estimator, plan, tasks, values):
 
 def may_have_kernel(estimator, plan, tasks):
     """Whether folds of tasks try a start with a kernel: of few features, levels of categories included."""
-    if estimator.module is not None or len(estimator.hidden_layer_sizes) == 0 or plan.classes_are_own:
+    if estimator.module is not None or len(estimator.hidden_layer_sizes) == 0 or not plan.suits_kernel:
         return False
     n_levels = sum(len(codes) for codes in estimator._categories.levels.values())
     return tasks.X.shape[1] + n_levels <= MOST_IN_KERNEL

@@ -59,6 +59,11 @@ class ClassPlan:
         return self.classes is None
 
     @property
+    def suits_kernel(self):
+        """Whether a kernel may be found by targets or shared classes, as if these were normal."""
+        return not self.classes_are_own
+
+    @property
     def least_squares(self):
         """Whether a posterior head is solved by least squares, with means of zero to start from."""
         return self.classes_are_own or len(self.classes) > 2

@@ -73,6 +73,11 @@ class TargetPlan:
     largest_inner_gradient = 30.0
 
     @property
+    def suits_kernel(self):
+        """Whether a kernel may be found by targets as if these were normal."""
+        return self.loss == squared_error
+
+    @property
     def measure(self):
         return partial(one_minus, self.loss)
 
@@ -134,7 +139,8 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         linear one. ``"absolute_error"``: what is predicted is the median. ``"quantile"``: a quantile, without
         deviations. ``"poisson"``: counts, or other targets of 0 or more; their logarithms are linear in the
         features, and rates may vary from row to row. But for the squared error, the posterior head takes
-        eight steps of weighted ridge regression, and its prior is found by training episodes.
+        eight steps of weighted ridge regression (of quantiles twenty), and its prior is found by training
+        episodes, without a kernel.
     quantile : float in (0, 1)
         What is predicted with ``loss="quantile"``.
     n_shot : int, tuple (least, most) or "auto"
