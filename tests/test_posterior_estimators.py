@@ -445,3 +445,13 @@ def test_rows_of_one_task_need_no_order():
     mixed = skmeta.TMAMLClassifier(random_state=0).fit(X[order], y[order])
     losses = [log_loss(y, model.predict_proba(X)) for model in (in_turn, mixed)]
     assert losses[0] == pytest.approx(losses[1], abs=0.03)
+
+
+def test_answers_without_their_variance_are_the_same():
+    clf = skmeta.TMAMLClassifier(**START).fit(noisy_classes())
+    for X, y in noisy_classes(5, seed=1):
+        clf.adapt(X[:4], y[:4])
+        assert_array_equal(clf.predict(X), clf.classes_[clf.predict_proba(X).argmax(1)])
+    reg = skmeta.TMAMLRegressor(**START).fit(lines())
+    X, y = lines(1, seed=1)[0]
+    assert_allclose(reg.adapt(X, y).predict(X), reg.predict(X, return_std=True)[0], rtol=1e-12)

@@ -143,7 +143,7 @@ def _layer(weights, **others):
 class PosteriorHead(nn.Module):
     """Base of the heads whose layer of a task is a posterior."""
 
-    is_posterior, reads_support, starts_from_whole_tasks = True, False, False
+    is_posterior, reads_support = True, False
     # Log precisions, as training begins, of features that are about to get a weight, and of the others; None
     # leaves these as they are.
     opened, others = 4.0, None

@@ -49,9 +49,10 @@ N_STEPS = 40
 
 def starts_from_whole_tasks(learner, n_tasks):
     """Whether ``fit_start`` takes whole tasks, not episodes."""
-    if n_tasks == 1 and not isinstance(learner.head, GaussianHead):
-        return not learner.head.reads_support  # of a task's own classes, one pool has many episodes
-    return learner.head.starts_from_whole_tasks and _n_features(learner) <= MOST_RANDOM
+    if not isinstance(learner.head, GaussianHead):
+        # Of a task's own classes, there is one pool for many episodes.
+        return n_tasks == 1 and not learner.head.reads_support
+    return learner.head.starts_from_whole_tasks and (n_tasks == 1 or _n_features(learner) <= MOST_RANDOM)
 
 
 def starts_with_means(learner, n_tasks):

@@ -432,10 +432,11 @@ class MetaEstimator(HasParameters):
         """What ``decide`` takes of answers."""
         return answers["outputs"]
 
-    def _answers(self, X):
+    def _answers(self, X, *, with_variance=True):
         """The outputs and, of a posterior's values, their variance: a dict of arrays."""
         self._check_adapted()
-        return answers_of_rows(self._network(), self.adapted_params_, check_rows(self, X, empty=True))
+        X = check_rows(self, X, empty=True)
+        return answers_of_rows(self._network(), self.adapted_params_, X, with_variance=with_variance)
 
     def outputs_of_tasks(self, names, supports, X_queries):
         """What ``predict_tasks`` decides by: outputs ``(n_query, n_outputs)`` and the decoder of each task.

@@ -168,7 +168,8 @@ class MetaClassifier(ClassifierMixin, MetaEstimator):
         -------
         array of shape (n_query,)
         """
-        return self.decide(self._outputs(X), self.classes_)
+        outputs = self._answers(X, with_variance=False)["outputs"]  # the largest one is the same
+        return self.decide(outputs, self.classes_)
 
     def predict_log_proba(self, X):
         """Logarithms of ``predict_proba``, shape (n_query, n_classes)."""

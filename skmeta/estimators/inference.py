@@ -90,9 +90,15 @@ def _support(network, question, n_steps):
     return (rows, targets.to(network.device), weight, mask), how
 
 
-def answers_of_rows(network, params, X):
+# Tensors of the last layer that only a variance takes.
+OF_VARIANCE = {"head.deviation", "head.spread", "head.noise"}
+
+
+def answers_of_rows(network, params, X, *, with_variance=True):
     """``outputs`` of an adapted task, ``(n_rows, n_outputs)``, and their ``variance`` if they have one.
 
+    A variance takes longer than all else, and can be left out; that of logits, by which they are drawn to
+    zero, is the same for both of two classes.
     A dict of arrays; FloatingPointError if one is not finite.
     """
     learner = network.net.module_.for_this_thread()
@@ -101,6 +107,8 @@ def answers_of_rows(network, params, X):
     double = isinstance(learner.backbone, MLP | InputAndMLP) and network.device.type != "mps"
     dtype = torch.float64 if double else network.dtype
     params = {name: p.to(network.device, dtype) for name, p in params.items()}
+    if not with_variance:
+        params = {name: p for name, p in params.items() if name not in OF_VARIANCE}
     rows = network.rows(X)
     with torch.no_grad(), threads_of_answer(learner, X.shape[0]):
         parts = [

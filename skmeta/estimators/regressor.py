@@ -186,7 +186,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         ValueError
             If deviations are asked for, but the head is not the posterior one, or the loss has none.
         """
-        answers = self._answers(X)
+        answers = self._answers(X, with_variance=return_std or self._loss().of_rates)
         predicted = self.decide(self._means(answers), self._level_and_scale)
         if not return_std:
             return predicted
