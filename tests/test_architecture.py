@@ -12,7 +12,7 @@ import skmeta
 SOURCE = Path(skmeta.__file__).parent
 
 FLOORS = [
-    {"parameter_rules", "datasets"},
+    {"parameter_rules", "datasets", "detection"},
     {"core", "tasks"},
     {"engine"},
     {"estimators"},
@@ -38,7 +38,7 @@ ROOMS = {
 ROOM = {f"{wing}.{name}": i for wing, rows in ROOMS.items() for i, row in enumerate(rows) for name in row}
 
 # What may be used beside the standard library; skorch is for the engine alone.
-THIRD_PARTY = {"parameter_rules": {"numpy"}, "core": {"torch"}}
+THIRD_PARTY = {"parameter_rules": {"numpy"}, "detection": {"numpy"}, "core": {"torch"}}
 ONLY_IN = {"skorch": "engine", "tqdm": "engine"}
 
 
