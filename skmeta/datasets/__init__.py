@@ -1,6 +1,6 @@
 """Families of tasks, synthetic and real.
 
-``make_scanners`` needs nothing but scikit-learn, ``make_pages`` nothing more; ``fetch_*`` read a local copy or download once.
+``make_*`` need nothing but scikit-learn; ``fetch_*`` read a local copy or download once.
 """
 
 from ._clinc150 import fetch_clinc150
