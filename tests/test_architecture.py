@@ -26,19 +26,20 @@ ROOMS = {
         {"augment", "inequality", "kernel"},
         {"backbones"},
         {"inner_loop", "heads", "posterior", "losses"},
-        {"meta_models", "mixed_model", "calibration"},
+        {"meta_models", "mixed_model", "calibration", "cells"},
     ],
     "tasks": [
         {"limits", "task_list", "targets", "episodes"},
         {"labels", "categories", "weights"},
         {"rows", "preparation", "batch", "split", "label_space"},
-        {"scored"},
+        {"scored", "pages"},
+        {"cells"},
     ],
 }
 ROOM = {f"{wing}.{name}": i for wing, rows in ROOMS.items() for i, row in enumerate(rows) for name in row}
 
 # What may be used beside the standard library; skorch is for the engine alone.
-THIRD_PARTY = {"parameter_rules": {"numpy"}, "detection": {"numpy"}, "core": {"torch"}}
+THIRD_PARTY = {"parameter_rules": {"numpy"}, "detection": {"numpy", "scipy"}, "core": {"torch"}}
 ONLY_IN = {"skorch": "engine", "tqdm": "engine"}
 
 

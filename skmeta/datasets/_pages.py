@@ -25,8 +25,8 @@ A task is a few pages of characters of one alphabet, {N_CHARACTERS[0]} to {N_CHA
 One to {MOST_WANTED} of the characters are wanted: a detector is to find all copies of them. At least half of
 the characters on a page are others. Each copy is by another hand, as far as there are so many, scaled by
 {SCALES[0]:g} to {SCALES[1]:g} and turned by up to {MAX_ANGLE:g} degrees; of two boxes the smaller one is
-covered by {MOST_OVERLAP:g} at most. Strokes and noise are between them. The first page of a task holds each wanted
-character, other pages one of them at least.
+covered by {MOST_OVERLAP:g} at most. Strokes and noise are between them. The first page of a task holds each
+wanted character, other pages one of them at least.
 
 Subsets share no alphabet. Characters are those of Omniglot (see fetch_omniglot), turned by 0, 90, 180 or 270
 degrees for all of a task; or digits of `sklearn.datasets.load_digits`, other ones in each subset.

@@ -2,7 +2,7 @@
 
 import copy
 from functools import partial
-from operator import getitem
+from operator import getitem, itemgetter
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from skmeta.core.inner_loop import GradientDescent, LearnedUpdate, bounded, grad
 from skmeta.engine.loop import loop, loop_with_gradient
 from skmeta.engine.networks import answers, can_be_batched, in_units_of_query, make_network
 from skmeta.engine.strategy import FORCED
+from skmeta.tasks.batch import mapped
 
 # One part, for a support set that is in memory at once.
 ALL_ROWS = (slice(None),)
@@ -98,7 +99,9 @@ class MetaLearner(nn.Module):
         if strategy == "vmap":
             in_dims = tuple(None if a is None else 0 for a in args)
             return torch.vmap(function, in_dims, randomness="different")(*args)
-        tasks = list(zip(*([None] * len(query_x) if a is None else a for a in args), strict=True))
+        tasks = [
+            tuple(None if a is None else mapped(itemgetter(i), a) for a in args) for i in range(len(query_x))
+        ]
         if query_y is None or not (self.training and torch.is_grad_enabled()):
             return loop(function, tasks)
         target = {"query_y": query_y, "query_weight": query_weight}
@@ -197,7 +200,7 @@ class MetaLearner(nn.Module):
         return self._asked(network, start, query_x, class_mask, output_scale)["outputs"]
 
     def _start(self, network, support_x, support_y, support_weight, class_mask, parts):
-        y, weight = support_y[:], support_weight[:]
+        y, weight = mapped(itemgetter(slice(None)), support_y), support_weight[:]
         params = network.initial(len(y))
         if not self.head.reads_support:
             parts = ()
@@ -226,7 +229,8 @@ class MetaLearner(nn.Module):
             adapted = start | self._descend(network, start, *support, n_steps, parts)
         if not self.head.is_posterior:
             return adapted
-        head = self._head(network, adapted, support_x, support_y[:], support_weight[:], class_mask, parts)
+        y, weight = support_y[:], support_weight[:]
+        head = self._head(network, adapted, support_x, y, weight, class_mask, parts)
         return adapted | _named(self.head.calibrated(head))
 
     def _descend(self, network, start, support_x, support_y, support_weight, class_mask, n_steps, parts):
@@ -235,7 +239,7 @@ class MetaLearner(nn.Module):
                 start,
                 self.adapted,
                 partial(getitem, support_x, part),
-                support_y[part],
+                mapped(itemgetter(part), support_y),
                 support_weight[part],
                 class_mask,
             )

@@ -94,7 +94,8 @@ class ModuleNetwork:
             seen = self.features(params, x()) if features is None else features
             outputs = _mean_outputs(params, seen, class_mask)
             value = self.loss(outputs, y, weight)
-            return value, Evidence(outputs, y, weight, n_way, value)
+            told = getattr(self.loss, "told", None)  # targets that are a dict, as two tensors
+            return value, Evidence(*(told(outputs, y) if told else (outputs, y)), weight, n_way, value)
 
         return loss
 

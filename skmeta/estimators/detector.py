@@ -1,0 +1,423 @@
+"""The detectors: images with boxes to cells, and cells back to boxes."""
+
+from functools import partial
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from skmeta import engine
+from skmeta.core.backbones import FeaturePyramid
+from skmeta.core.cells import CellBackbone, CellHead, CellLoss, minus
+from skmeta.core.losses import OuterObjective, of_query
+from skmeta.detection import average_precision
+from skmeta.detection.cells import decode
+from skmeta.estimators.defaults import HasTraining
+from skmeta.estimators.inference import Network, Question, adapted_params, answers_of_rows
+from skmeta.estimators.meta_trained import MetaTrained
+from skmeta.estimators.modules import look_at_map, make_backbone
+from skmeta.estimators.params import SKORCH_PREFIXES, check_params, is_range
+from skmeta.estimators.training import adapted_names, choose_device
+from skmeta.parameter_rules import COUNT, Kind, Number, Options, check_value
+from skmeta.tasks import limits
+from skmeta.tasks.cells import CellLabels
+from skmeta.tasks.pages import (
+    check_channels,
+    filled_side,
+    number_support,
+    read_pages,
+    read_tasks_of_pages,
+    stacked,
+    usable_pages,
+)
+from skmeta.tasks.preparation import Preparation
+from skmeta.tasks.split import hold_out, make_sampler
+
+# Boxes of an image that are found, at most, and the overlap of two of a class of which the worse is dropped.
+MOST_FOUND, MOST_OVERLAP = 100, 0.4
+# Score of the least of them that an average precision is of.
+LEAST_SCORE = 0.01
+# Of what is scored, and validated on, of each task.
+SCORED_PAGES, SCORED_QUERIES, VALIDATION_EPISODES = 3, 5, 32
+# Outer gradients are clipped to this norm: now and then a page is full of what looks like an object.
+GRADIENT_CLIP = 5.0
+
+
+class MetaDetector(MetaTrained, HasTraining):
+    """Base of the detectors.
+
+    Parameters
+    ----------
+    module : nn.Module, its class or a factory
+        Maps images ``(n_images, n_channels, height, width)`` to a feature map ``(n_images, n_features, rows,
+        columns)`` of a stride of 2, 4, 8 or 16, which is found. None is ``skmeta.FeaturePyramid``, whose
+        pixels are standardised; another one gets them as passed. A class is called with ``in_channels`` and
+        ``input_shape`` if its signature names them, and the ``module__*`` arguments. An instance is copied;
+        its frozen parameters stay frozen.
+    n_shot : int or tuple (least, most)
+        Images in the support set of an episode; of a pair, small numbers as often as large ones.
+    n_query : int
+        Images in its query set, at most.
+    inner_steps : int
+        Steps of the inner loop while meta-training; 0 leaves the head as it is solved.
+    adapt_params : {"all", "head"} or list of str
+        What the inner loop changes; patterns such as ``"backbone.box.*"`` are matched with the names in
+        ``adapted_params_``. ``"head"`` is the last layer: of classes, and of where the box is.
+    meta_gradient : {"second_order", "first_order"}
+        Exact, through the inner loop (MAML), or with its gradients as constants (FOMAML).
+    outer_lr : float
+        Step size of the outer loop.
+    average : float
+        Decay of a moving average of the outer loop's iterates, which is what is kept; 0 keeps the last one.
+    max_iter : int
+        Outer steps.
+    meta_batch_size : int
+        Episodes in an outer step.
+    early_stopping : bool
+        Hold out tasks for meta-validation and keep the state whose loss there is the least, by a look after
+        each epoch of 50 outer steps.
+    validation_fraction : float
+        Share of the tasks that is held out.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels of the adapted task.
+    n_channels_ : int
+        Of images.
+    stride_ : int
+        Pixels of the side of a cell of the feature map.
+    n_iter_ : int
+        Outer steps, skipped ones included.
+    validation_scores_ : list of float
+        Minus the loss on held-out tasks at each epoch; empty without early stopping.
+    """
+
+    _support = "images, targets"
+    _own_rules: ClassVar = {
+        "n_shot": [
+            COUNT,
+            Kind(lambda v: is_range(v) and v[0] > 0, "a pair (least, most) of ints, 1 or more"),
+        ],
+        "inner_steps": [Number(Integral, 0)],
+        "meta_gradient": [Options(("second_order", "first_order"))],
+        "outer_lr": [Number(Real, 0, closed=False)],
+        "average": [Number(Real, 0, 1)],
+        "max_iter": [COUNT],
+        "early_stopping": [Kind(lambda v: isinstance(v, bool), "a bool")],
+        "validation_fraction": [Number(Real, 0, 1, closed=False)],
+    }
+
+    def __init__(
+        self,
+        module=None,
+        *,
+        n_shot=(1, 5),
+        n_query=3,
+        inner_steps=2,
+        adapt_params="head",
+        outer_lr=0.002,
+        average=0.99,
+        max_iter=1500,
+        meta_batch_size=4,
+        early_stopping=False,
+        validation_fraction=0.1,
+        **kwargs,
+    ):
+        super().__init__(adapt_params=adapt_params, meta_batch_size=meta_batch_size, **kwargs)
+        self.module = module
+        self.n_shot = n_shot
+        self.n_query = n_query
+        self.inner_steps = inner_steps
+        self.outer_lr = outer_lr
+        self.average = average
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+
+    def fit(self, tasks, y=None):
+        """Meta-train on tasks.
+
+        Parameters
+        ----------
+        tasks : list of tuples (images, targets), or TaskList
+            Images, an array of shape ``(n_images, n_channels, height, width)`` or a list of arrays
+            ``(n_channels, height, width)``, and a list of a dict for each: ``boxes``, array-like of shape
+            ``(n_objects, 4)``, left, top, right and bottom edge in pixels, and ``labels``, of shape
+            ``(n_objects,)``, strings or numbers that mean something inside the task alone. All objects of a
+            task's classes have a box. Episodes are drawn from a task's images; with a query set, two more
+            parts, a task is used as it is.
+        y : None
+            There are no labels beside the tasks.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If a parameter, an image or a box is not allowed, or no task can give an episode.
+        FloatingPointError
+            If most outer steps were not finite.
+        """
+        probe = self._checked_copy()
+        if y is not None:
+            raise ValueError("y must be None: a task is a tuple (images, targets) with labels of its own.")
+        pages = read_tasks_of_pages(tasks)
+        seed, device = probe._draw_seed(), choose_device(probe.device)
+        training, held_out = probe._split(pages, seed)
+        with engine.own_random_state(seed, device):
+            network = probe._make_network(pages, training, device)
+        sources = probe._make_sources(network, pages, training, held_out, seed)
+        engine.meta_train(network.net, *sources, seed)
+        network.net.module_.eval()
+        self._keep(network, pages)
+        return self
+
+    def adapt(self, images, targets):
+        """Adapt to one task by annotated images, always from the meta-trained state.
+
+        Parameters
+        ----------
+        images, targets : as a task in ``fit``
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        FloatingPointError
+            If the adapted parameters are not finite.
+        """
+        self._check_meta_trained()
+        check_params(self)
+        question = self._ask(images, targets)
+        self.adapted_params_ = adapted_params(self._network(), question, self._n_adapt_steps())
+        self.classes_ = question.decoder
+        self._remember(question)
+        return self
+
+    def predict(self, images, least_score=0.1):
+        """Objects of the adapted task's classes.
+
+        Parameters
+        ----------
+        images : array of shape (n_images, n_channels, height, width), or a list of arrays
+        least_score : float in [0, 1], default=0.1
+            Objects of a lower score are left out.
+
+        Returns
+        -------
+        list of dict
+            Of each image ``boxes``, float32 of shape ``(n_found, 4)``, left, top, right and bottom edge in
+            pixels, ``labels`` and ``scores``, both of shape ``(n_found,)``, best first. Of boxes of a label
+            that overlap by more than 0.4 only the best is kept.
+        """
+        self._check_adapted()
+        least_score = check_value("predict", "least_score", least_score, [Number(Real, 0, 1.0000001)])
+        images, _ = read_pages(images)
+        check_channels(images, self.n_channels_, "", "those of fit had")
+        return _found(self._network(), self.adapted_params_, self.classes_, images, least_score)
+
+    def predict_tasks(self, supports, images, least_score=0.1):
+        """Adapt to many tasks and find their objects; the adapted state stays as it is.
+
+        Parameters
+        ----------
+        supports : list of tuples (images, targets)
+        images : list of images of each task, as in ``predict``
+        least_score : float in [0, 1], default=0.1
+
+        Returns
+        -------
+        list of lists of dict
+        """
+        self._check_meta_trained()
+        check_params(self)
+        network, answers = self._network(), []
+        for i, (support, asked) in enumerate(zip(supports, images, strict=True)):
+            question = self._ask(*support, where=f"task {i}, ")
+            params = adapted_params(network, question, self._n_adapt_steps())
+            asked, _ = read_pages(asked, where=f"task {i}, ")
+            check_channels(asked, self.n_channels_, f"task {i}, ", "those of fit had")
+            answers.append(_found(network, params, question.decoder, asked, least_score))
+        return answers
+
+    def score(self, tasks, y=None):
+        """Mean over tasks of the average precision at an overlap of 0.5, after adapting to each.
+
+        Parameters
+        ----------
+        tasks : as in ``fit``
+            A task without a query set of its own is split, the same way at every call: 3 images, or half of
+            them where there are fewer than 6, are its support set, and objects of their classes on the others
+            are to be found.
+        y : None
+
+        Returns
+        -------
+        float
+        """
+        self._check_meta_trained()
+        pages = read_tasks_of_pages(tasks)
+        usable = usable_pages(pages)
+        sampler = make_sampler(
+            pages, np.zeros_like(pages.task), usable, n_way=None, n_shot=SCORED_PAGES, n_query=len(usable)
+        )
+        numbers = torch.arange(sampler.n_tasks)
+        episodes = list(sampler.draw(numbers, torch.Generator().manual_seed(0)).rows())
+        supports = [pages.parts(support) for support, _ in episodes]
+        asked = [pages.parts(query) for _, query in episodes]
+        found = self.predict_tasks(supports, [images for images, _ in asked], LEAST_SCORE)
+        scores = []
+        for answer, (_, targets), (_, known) in zip(found, asked, supports, strict=True):
+            scores.append(average_precision(answer, _of_classes(targets, known)))
+        return float(np.nanmean(scores))
+
+    def _split(self, pages, seed):
+        """Numbers of the pages to train on, and of those that are held out."""
+        usable = usable_pages(pages)
+        if not self.early_stopping:
+            return usable, usable[:0]
+        rng, none = np.random.default_rng(seed), np.zeros_like(pages.task)
+        held_out = hold_out(pages, none, usable, self.validation_fraction, None, rng)[usable]
+        return usable[~held_out], usable[held_out]
+
+    def _make_network(self, pages, rows, device):
+        kwargs = {n: v for n, v in self.get_params(deep=False).items() if n.startswith(SKORCH_PREFIXES)}
+        of_module = {n.removeprefix("module__"): kwargs.pop(n) for n in list(kwargs) if n[:8] == "module__"}
+        shape, sample = pages.X.shape[1:], torch.as_tensor(pages.X[rows[: limits.SAMPLE_PAGES]])
+        module = make_backbone(self.module or FeaturePyramid, shape, (), of_module)
+        n_features, stride = look_at_map(module, sample)
+        backbone = CellBackbone(module, n_features, *(self._standards(pages, rows)))
+        meta_model = self._make_meta_model()
+        learner = engine.MetaLearner(
+            backbone,
+            CellHead(n_features),
+            objective=OuterObjective(CellLoss()),
+            adapted=adapted_names(backbone, self.adapt_params),
+            meta_model=meta_model,
+            inner_lr=self.inner_lr,
+            learn_inner_lr=self.learn_inner_lr,
+            meta_model_lr=getattr(self, "meta_model_lr", 0.0),
+            inner_steps=self.inner_steps,
+            adapt_steps=self._n_adapt_steps(),
+            meta_gradient=self.meta_gradient,
+        )
+        net = engine.make_net(
+            learner,
+            optimizer=self.optimizer,
+            outer_lr=self.outer_lr,
+            callbacks=self._callbacks(),
+            device=device,
+            meta_batch_size=self.meta_batch_size,
+            verbose=max(0, int(self.verbose) - 1),
+            **kwargs,
+        )
+        return Network(net, Preparation(torch.get_default_dtype()), CellLabels(stride))
+
+    def _standards(self, pages, rows):
+        """Mean and deviation of each channel, for the default network alone."""
+        if self.module is not None:
+            return None, None
+        some = rows[:: max(1, len(rows) // limits.PAGES_LOOKED_AT)]
+        pixels = [pages.image(i).reshape(pages.X.shape[1], -1) for i in some]
+        pixels = np.concatenate(pixels, axis=1, dtype=np.float64)
+        deviation = pixels.std(1)
+        standards = pixels.mean(1), np.where(deviation > 0, deviation, 1)
+        return tuple(torch.as_tensor(values, dtype=torch.get_default_dtype()) for values in standards)
+
+    def _callbacks(self):
+        callbacks = engine.clip_gradient(GRADIENT_CLIP)
+        if self.average:
+            callbacks += engine.average_iterates(self.average)
+        if self.verbose:
+            callbacks.append(("step_progress", engine.StepProgress()))
+        if self.early_stopping:
+            score = partial(of_query, partial(minus, CellLoss()))
+            callbacks += engine.early_stopping(score, self.n_iter_no_change, self.tol)
+        return callbacks + list(self.callbacks or [])
+
+    def _make_sources(self, network, pages, training, held_out, seed):
+        """``EpisodeSource`` to train on, and to validate on or None."""
+        rows = network.rows(pages.X)
+        sources = []
+        for numbers, n_shot, n_query in (
+            (training, self.n_shot, self.n_query),
+            (held_out, SCORED_PAGES, SCORED_QUERIES),
+        ):
+            if len(numbers) == 0:
+                sources.append(None)
+                continue
+            labels = np.zeros_like(pages.task)
+            sampler = make_sampler(pages, labels, numbers, n_way=None, n_shot=n_shot, n_query=n_query)
+            n_validated = -(-max(VALIDATION_EPISODES, sampler.n_tasks) // self.meta_batch_size)
+            steps = range(n_validated if sources else self.max_iter)
+            read = rows, network.labels, pages.objects, seed, steps
+            sources.append(engine.EpisodeSource(sampler, *read, dtype=network.dtype))
+        return sources
+
+    def _keep(self, network, pages):
+        for name in ("adapted_params_", "_adapted_to", "classes_"):
+            vars(self).pop(name, None)
+        net = network.net
+        self.net_, self._preparation, self._labels = net, network.preparation, network.labels
+        self.n_channels_, self.stride_ = pages.X.shape[1], network.labels.stride
+        self.n_tasks_, self.history_ = pages.n_tasks, net.history
+        self.n_iter_ = len(self.loss_curve_)
+        self.validation_scores_ = [row["valid_score"] for row in net.history if "valid_score" in row]
+        self.n_skipped_ = dict(net.callbacks_)["skip_non_finite"].n_skipped_
+
+    def _network(self):
+        return Network(self.net_, self._preparation, self._labels)
+
+    def _ask(self, images, targets, where=""):
+        images, targets = read_pages(images, targets, where)
+        if not images:
+            raise ValueError(f"{where}images must hold 1 image or more; got none.")
+        check_channels(images, self.n_channels_, where, "those of fit had")
+        pages = number_support(images, targets, where)
+        return Question(pages.X, pages.objects, pages.classes[0], where=where)
+
+    def _n_adapt_steps(self):
+        return self.inner_steps if self.adapt_steps is None else self.adapt_steps
+
+    def _remember(self, question):
+        """A chance to keep what ``adapt`` adapted to."""
+
+    def _make_meta_model(self):
+        return None
+
+
+def _found(network, params, classes, images, least_score):
+    """Dicts of boxes, labels and scores of images; those that are filled up alike are computed together."""
+    answers, of_shape = [None] * len(images), {}
+    for i, image in enumerate(images):
+        of_shape.setdefault(tuple(map(filled_side, image.shape[1:])), []).append(i)
+    stride = network.labels.stride
+    for (height, width), numbers in of_shape.items():
+        shape = height // stride, width // stride
+        outputs = answers_of_rows(network, params, stacked([images[i] for i in numbers]))["outputs"]
+        outputs = outputs.reshape(len(numbers), shape[0] * shape[1], -1)[..., : 4 + len(classes)]
+        for i, of_image in zip(numbers, outputs, strict=True):
+            boxes, codes, scores = decode(
+                of_image,
+                shape,
+                stride,
+                images[i].shape[1:],
+                least_score=least_score,
+                most_overlap=MOST_OVERLAP,
+                most_found=MOST_FOUND,
+            )
+            answers[i] = {"boxes": boxes, "labels": classes[codes], "scores": scores}
+    return answers
+
+
+def _of_classes(targets, known):
+    """The targets without objects whose label no target of ``known`` has."""
+    labels = np.concatenate([target["labels"] for target in known])
+    kept = [np.isin(target["labels"], labels) for target in targets]
+    return [{n: v[own] for n, v in target.items()} for target, own in zip(targets, kept, strict=True)]
