@@ -233,12 +233,13 @@ def test_the_gradient_of_the_head():
 
 def test_cells_of_pages_stand_row_by_row_page_by_page():
     module = torch.nn.Conv2d(1, 2, 4, stride=4)
-    backbone = CellBackbone(module, 2, torch.tensor([0.5]), torch.tensor([2.0]))
+    backbone = CellBackbone(module, 2, 8, torch.tensor([0.5]), torch.tensor([2.0]))
     x = torch.rand(3, 1, 8, 12)
     cells = backbone(x)
-    assert cells.shape == (3 * 2 * 3, 2 + N_BOX)
-    features = module((x - 0.5) / 2)
-    torch.testing.assert_close(cells[6 + 1 * 3 + 2, :2], features[1, :, 1, 2])
+    assert cells.shape == (3 * 2 * 3, 8 + N_BOX)
+    mapped = module((x - 0.5) / 2)
+    torch.testing.assert_close(cells[6 + 1 * 3 + 2, :8], backbone.classes(mapped)[1, :, 1, 2])
+    torch.testing.assert_close(cells[6 + 1 * 3 + 2, 8:], backbone.box(mapped)[1, :, 1, 2])
 
 
 def test_the_default_network_has_a_stride_of_four_and_maps_each_image_alone():

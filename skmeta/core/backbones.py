@@ -164,11 +164,11 @@ class FeaturePyramid(nn.Module):
     Parameters
     ----------
     in_channels : int, default=1
-    hidden_channels : int, default=24
+    hidden_channels : int, default=16
         Of the first block; the two after it have twice and four times as many.
     n_features : int, default=64
     n_groups : int, default=8
-        Groups of channels that are normalised together, a divisor of the two numbers above.
+        Groups of channels that are normalised together, a divisor of ``hidden_channels``.
 
     References
     ----------
@@ -181,7 +181,7 @@ class FeaturePyramid(nn.Module):
     torch.Size([2, 64, 16, 24])
     """
 
-    def __init__(self, in_channels=1, hidden_channels=24, n_features=64, n_groups=8):
+    def __init__(self, in_channels=1, hidden_channels=16, n_features=64, n_groups=8):
         super().__init__()
         a, b, c = hidden_channels, 2 * hidden_channels, 4 * hidden_channels
         self.fine = nn.Sequential(
@@ -190,7 +190,6 @@ class FeaturePyramid(nn.Module):
         self.coarse = _strided_block(b, c, 2, n_groups)
         self.residual = nn.ModuleList(_strided_block(c, c, 1, n_groups) for _ in range(2))
         self.from_coarse, self.from_fine = nn.Conv2d(c, n_features, 1), nn.Conv2d(b, n_features, 1)
-        self.last = _strided_block(n_features, n_features, 1, n_groups)
 
     def forward(self, x):
         fine = self.fine(x)
@@ -198,7 +197,7 @@ class FeaturePyramid(nn.Module):
         for block in self.residual:
             coarse = coarse + block(coarse)
         up = nn.functional.interpolate(self.from_coarse(coarse), scale_factor=2)
-        return self.last((up + self.from_fine(fine)).relu())
+        return (up + self.from_fine(fine)).relu()
 
 
 def _strided_block(n_in, n_out, stride, n_groups):

@@ -27,23 +27,31 @@ class CellBackbone(nn.Module):
     ----------
     module : nn.Module
         ``(n_pages, n_channels, height, width)`` to a feature map ``(n_pages, n_features, rows, columns)``.
-    n_features : int
+    n_mapped : int
+        Channels of its feature map.
+    n_features : int, default=64
+        A convolution beside that of the box makes so many of them, a multiple of 8.
     level, scale : Tensor of shape (n_channels,), or None
         Subtracted from pixels, and divided by; None leaves them as they are.
     """
 
-    def __init__(self, module, n_features, level=None, scale=None):
+    def __init__(self, module, n_mapped, n_features=64, level=None, scale=None):
         super().__init__()
-        self.module = module
-        self.box = nn.Conv2d(n_features, N_BOX, 1)
+        self.module, self.n_features = module, n_features
+        self.classes, self.box = (_norm_of_conv(n_mapped, n_features) for _ in range(2))
+        self.box.extend([nn.ReLU(), nn.Conv2d(n_features, N_BOX, 1)])
         for name, value in (("level", level), ("scale", scale)):
             self.register_buffer(name, None if value is None else value[:, None, None])
 
     def forward(self, x):
         if self.level is not None:
             x = (x - self.level) / self.scale
-        features = self.module(x)
-        return torch.cat([features, self.box(features)], 1).movedim(1, -1).flatten(0, 2)
+        mapped = self.module(x)
+        return torch.cat([self.classes(mapped), self.box(mapped)], 1).movedim(1, -1).flatten(0, 2)
+
+
+def _norm_of_conv(n_in, n_out):
+    return nn.Sequential(nn.Conv2d(n_in, n_out, 3, padding=1), nn.GroupNorm(8, n_out))
 
 
 class CellHead(nn.Module):

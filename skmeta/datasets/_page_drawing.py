@@ -9,6 +9,8 @@ MOST_OVERLAP = 0.2  # of two boxes: their common part over the smaller one
 N_TRIES = 60  # places tried for a character
 N_STROKES = 2, 6
 NOISE = 0.08  # standard deviation, where paper is 0 and ink is 1
+DARKNESS = 0.5, 1.0  # of a stroke; of a character 0.7 at least
+THICK = 2.0  # what a blurred line of one pixel is multiplied by
 LEAST_INK = 0.35  # of a pixel that a box must hold
 
 
@@ -22,8 +24,7 @@ def draw_page(drawings, size, rng):
         Left, top, right and bottom edge in pixels.
     """
     page, boxes = _place(drawings, size, rng)
-    for _ in range(rng.integers(*N_STROKES, endpoint=True)):
-        page = np.maximum(page, _stroke(size, boxes, rng))
+    page = np.maximum(page, _strokes(boxes, size, rng))
     page += rng.normal(0, NOISE, page.shape)
     return page.clip(0, 1).astype(np.float32), boxes.astype(np.float32)
 
@@ -57,33 +58,30 @@ def _turned(drawing, rng):
 def _find_room(shape, boxes, size, rng):
     """A place where a rectangle overlaps no box too much, or None."""
     height, width = shape
-    for _ in range(N_TRIES):
-        left, top = rng.integers(size - width, endpoint=True), rng.integers(size - height, endpoint=True)
-        box = np.array([left, top, left + width, top + height])
-        if (_common(box, boxes) <= MOST_OVERLAP).all():
-            return box
-    return None
+    left = rng.integers(size - width, size=N_TRIES, endpoint=True)
+    top = rng.integers(size - height, size=N_TRIES, endpoint=True)
+    places = np.stack([left, top, left + width, top + height], 1)
+    free = (_common(places[:, None], boxes) <= MOST_OVERLAP).all(1)
+    return places[free.argmax()] if free.any() else None
 
 
 def _common(box, boxes):
-    """Common part of a box and each of the others, over the smaller one."""
-    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    return sides.clip(0).prod(1) / np.minimum((box[2:] - box[:2]).prod(), areas)
+    """Common part of a box and each of the others, over the smaller one; of several, with one more axis."""
+    sides = np.minimum(box[..., 2:], boxes[:, 2:]) - np.maximum(box[..., :2], boxes[:, :2])
+    areas = [(some[..., 2:] - some[..., :2]).prod(-1) for some in (box, boxes)]
+    return sides.clip(0).prod(-1) / np.minimum(*areas)
 
 
-def _stroke(size, boxes, rng):
-    """A short curve, a pen's width thick, that leaves out what is inside the boxes."""
-    start = rng.uniform(0, size, 2)
-    points = start + np.array([[0, 0], *rng.normal(0, size / 8, (2, 2))])
-    t = np.linspace(0, 1, 4 * size)[:, None]
-    curve = (1 - t) ** 2 * points[0] + 2 * t * (1 - t) * points[1] + t**2 * points[2]
-    x, y = np.rint(curve).astype(int).T
+def _strokes(boxes, size, rng):
+    """Short curves, a pen's width thick, that leave out what is inside the boxes."""
     page = np.zeros((size, size), np.float32)
-    inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
-    page[y[inside], x[inside]] = 1
-    page = ndimage.gaussian_filter(page, 0.7)
-    page *= rng.uniform(0.5, 1.0) / max(page.max(), 1e-6)
+    t = np.linspace(0, 1, 4 * size)[:, None]
+    for _ in range(rng.integers(*N_STROKES, endpoint=True)):
+        a, b, c = rng.uniform(0, size, 2) + np.array([[0, 0], *rng.normal(0, size / 8, (2, 2))])
+        x, y = np.rint((1 - t) ** 2 * a + 2 * t * (1 - t) * b + t**2 * c).astype(int).T
+        inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
+        page[y[inside], x[inside]] = rng.uniform(*DARKNESS)
+    page = (THICK * ndimage.gaussian_filter(page, 0.7)).clip(max=1)
     for left, top, right, bottom in boxes.astype(int):
         page[top:bottom, left:right] = 0
     return page

@@ -40,6 +40,8 @@ MOST_FOUND, MOST_OVERLAP = 100, 0.4
 LEAST_SCORE = 0.01
 # Of what is scored, and validated on, of each task.
 SCORED_PAGES, SCORED_QUERIES, VALIDATION_EPISODES = 3, 5, 32
+# Of a cell, that classes are told apart by.
+N_FEATURES = 64
 # Outer gradients are clipped to this norm: now and then a page is full of what looks like an object.
 GRADIENT_CLIP = 5.0
 
@@ -291,12 +293,12 @@ class MetaDetector(MetaTrained, HasTraining):
         of_module = {n.removeprefix("module__"): kwargs.pop(n) for n in list(kwargs) if n[:8] == "module__"}
         shape, sample = pages.X.shape[1:], torch.as_tensor(pages.X[rows[: limits.SAMPLE_PAGES]])
         module = make_backbone(self.module or FeaturePyramid, shape, (), of_module)
-        n_features, stride = look_at_map(module, sample)
-        backbone = CellBackbone(module, n_features, *(self._standards(pages, rows)))
+        n_mapped, stride = look_at_map(module, sample)
+        backbone = CellBackbone(module, n_mapped, N_FEATURES, *self._standards(pages, rows))
         meta_model = self._make_meta_model()
         learner = engine.MetaLearner(
             backbone,
-            CellHead(n_features),
+            CellHead(N_FEATURES),
             objective=OuterObjective(CellLoss()),
             adapted=adapted_names(backbone, self.adapt_params),
             meta_model=meta_model,
