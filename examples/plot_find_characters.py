@@ -10,8 +10,8 @@ training, of tuning the rivals, and of the table are different ones.
 prints the average precision at an overlap of 0.5 (AP50) of each method, and how long it takes; draws
 find_characters.png beside this file. Omniglot is downloaded once, or read from the folder that
 ``SKMETA_DATA`` names. For your own images, pass tasks of your own to ``fit``: a list of ``(images,
-targets)``, images ``(n_images, n_channels, height, width)`` and for each a dict of ``boxes`` (left, top, right
-and bottom edge in pixels) and ``labels``.
+targets)``, images ``(n_images, n_channels, height, width)`` and for each a dict of ``boxes`` (left, top,
+right and bottom edge in pixels) and ``labels``.
 """
 
 import argparse

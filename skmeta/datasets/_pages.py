@@ -22,11 +22,11 @@ DESCR = f"""\
 Pages of handwritten characters
 -------------------------------
 A task is a few pages of characters of one alphabet, {N_CHARACTERS[0]} to {N_CHARACTERS[1]} on each.
-One to {MOST_WANTED} of the characters are wanted: a detector is to find all copies of them. At least half of
-the characters on a page are others. Each copy is by another hand, as far as there are so many, scaled by
+One to {MOST_WANTED} of the alphabet's characters are wanted: a detector is to find all copies of them. They are
+a quarter to a half of the characters on a page, the rest are others of the alphabet. Each copy is by another hand, as far as there are so many, scaled by
 {SCALES[0]:g} to {SCALES[1]:g} and turned by up to {MAX_ANGLE:g} degrees; of two boxes the smaller one is
 covered by {MOST_OVERLAP:g} at most. Strokes and noise are between them. The first page of a task holds each
-wanted character, other pages one of them at least.
+wanted character, other pages some of them.
 
 Subsets share no alphabet. Characters are those of Omniglot (see fetch_omniglot), turned by 0, 90, 180 or 270
 degrees for all of a task; or digits of `sklearn.datasets.load_digits`, other ones in each subset.
@@ -183,7 +183,7 @@ def _hands(drawings, turn, rng):
 def _make_page(hands, wanted, others, size, rng, is_first):
     """One page and its target."""
     n = rng.integers(*N_CHARACTERS, endpoint=True)
-    n_wanted = rng.integers(len(wanted) if is_first else 1, n // 2, endpoint=True)
+    n_wanted = rng.integers(max(n // 4, len(wanted)), n // 2, endpoint=True)
     chosen = list(wanted) if is_first else []
     chosen += list(rng.choice(wanted, n_wanted - len(chosen)))
     chosen += list(rng.choice(others, n - n_wanted))
