@@ -22,11 +22,11 @@ DESCR = f"""\
 Pages of handwritten characters
 -------------------------------
 A task is a few pages of characters of one alphabet, {N_CHARACTERS[0]} to {N_CHARACTERS[1]} on each.
-One to {MOST_WANTED} of the alphabet's characters are wanted: a detector is to find all copies of them. They are
-a quarter to a half of the characters on a page, the rest are others of the alphabet. Each copy is by another hand, as far as there are so many, scaled by
-{SCALES[0]:g} to {SCALES[1]:g} and turned by up to {MAX_ANGLE:g} degrees; of two boxes the smaller one is
-covered by {MOST_OVERLAP:g} at most. Strokes and noise are between them. The first page of a task holds each
-wanted character, other pages some of them.
+One to {MOST_WANTED} of the alphabet's characters are wanted: a detector is to find all copies of them. They
+are a quarter to a half of the characters on a page, the rest are others of the alphabet. Each copy is by
+another hand, as far as there are so many, scaled by {SCALES[0]:g} to {SCALES[1]:g} and turned by up to
+{MAX_ANGLE:g} degrees; of two boxes the smaller one is covered by {MOST_OVERLAP:g} at most. Strokes and noise
+are between them. The first page of a task holds each wanted character, other pages some of them.
 
 Subsets share no alphabet. Characters are those of Omniglot (see fetch_omniglot), turned by 0, 90, 180 or 270
 degrees for all of a task; or digits of `sklearn.datasets.load_digits`, other ones in each subset.
@@ -100,6 +100,17 @@ def make_pages(
     >>> images.shape, targets[0]["boxes"].shape[1]
     ((3, 1, 128, 128), 4)
     """
+    _check(n_tasks, n_pages, size, subset, characters)
+    # check_random_state(None) would give NumPy's global state.
+    state = np.random.RandomState() if random_state is None else check_random_state(random_state)
+    rng = np.random.default_rng(state.randint(2**31 - 1))
+    alphabets = _alphabets(subset, characters, path)
+    made = [_make_task(alphabets[rng.integers(len(alphabets))], n_pages, size, rng) for _ in range(n_tasks)]
+    tasks, names = map(list, zip(*made, strict=True))
+    return Bunch(tasks=tasks, alphabets=names, DESCR=DESCR)
+
+
+def _check(n_tasks, n_pages, size, subset, characters):
     for name, value, least in (("n_tasks", n_tasks, 1), ("n_pages", n_pages, 1), ("size", size, 128)):
         if not isinstance(value, Integral) or value < least:
             raise ValueError(
@@ -115,13 +126,6 @@ def make_pages(
                 f"The {name!r} parameter of make_pages must be one of {', '.join(map(repr, values))}. "
                 f"Got {value!r} instead."
             )
-    # check_random_state(None) would give NumPy's global state.
-    state = np.random.RandomState() if random_state is None else check_random_state(random_state)
-    rng = np.random.default_rng(state.randint(2**31 - 1))
-    alphabets = _alphabets(subset, characters, path)
-    made = [_make_task(alphabets[rng.integers(len(alphabets))], n_pages, size, rng) for _ in range(n_tasks)]
-    tasks, names = map(list, zip(*made, strict=True))
-    return Bunch(tasks=tasks, alphabets=names, DESCR=DESCR)
 
 
 def _alphabets(subset, characters, path):
@@ -181,7 +185,7 @@ def _hands(drawings, turn, rng):
 
 
 def _make_page(hands, wanted, others, size, rng, is_first):
-    """One page and its target."""
+    """One page and its target; the first one holds each wanted character."""
     n = rng.integers(*N_CHARACTERS, endpoint=True)
     n_wanted = rng.integers(max(n // 4, len(wanted)), n // 2, endpoint=True)
     chosen = list(wanted) if is_first else []

@@ -61,12 +61,17 @@ class EpisodeSource(Dataset):
     def _meta_batch(self, step, size):
         n = self._n_at_once(size)
         block, place = divmod(step, n)
+        # Rows whose targets are no tensor are large: a network is to see none in vain.
+        are_large = isinstance(self.targets, list)
+        at_once = self.rows.are_prepared and not are_large
         if self.drawn[:2] != (block, size):
             drawn = self._draw(block, size, n)
-            self.drawn = block, size, self._batch(drawn) if self.rows.are_prepared else drawn
+            self.drawn = block, size, self._batch(drawn) if at_once else drawn
         of_step = itemgetter(slice(place * size, (place + 1) * size))
         drawn = self.drawn[2]._make(None if t is None else mapped(of_step, t) for t in self.drawn[2])
-        return drawn if isinstance(drawn, Batch) else self._batch(drawn, step)
+        if isinstance(drawn, Batch):
+            return drawn
+        return self._batch(drawn.narrowed() if are_large else drawn, step)
 
     def _draw(self, block, size, n):
         """``Episodes`` of ``n`` meta-batches, one after the other on the first axis."""

@@ -1,49 +1,37 @@
-"""The detectors: images with boxes to cells, and cells back to boxes."""
+"""The detectors: meta-train on images with boxes, adapt, find objects."""
 
-from functools import partial
 from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
 import torch
 
-from skmeta import engine
-from skmeta.core.backbones import FeaturePyramid
-from skmeta.core.cells import CellBackbone, CellHead, CellLoss, minus
-from skmeta.core.losses import OuterObjective, of_query
 from skmeta.detection import average_precision
-from skmeta.detection.cells import decode
+from skmeta.engine import meta_train, own_random_state
 from skmeta.estimators.defaults import HasTraining
-from skmeta.estimators.inference import Network, Question, adapted_params, answers_of_rows
+from skmeta.estimators.detecting import (
+    SCORED_PAGES,
+    find_objects,
+    make_network,
+    make_sources,
+    split_pages,
+)
+from skmeta.estimators.inference import Network, Question, adapted_params
 from skmeta.estimators.meta_trained import MetaTrained
-from skmeta.estimators.modules import look_at_map, make_backbone
-from skmeta.estimators.params import SKORCH_PREFIXES, check_params, is_range
-from skmeta.estimators.training import adapted_names, choose_device
+from skmeta.estimators.params import check_params, is_range
+from skmeta.estimators.training import choose_device
 from skmeta.parameter_rules import COUNT, Kind, Number, Options, check_value
-from skmeta.tasks import limits
-from skmeta.tasks.cells import CellLabels
 from skmeta.tasks.pages import (
     check_channels,
-    filled_side,
     number_support,
     read_pages,
     read_tasks_of_pages,
-    stacked,
     usable_pages,
 )
-from skmeta.tasks.preparation import Preparation
-from skmeta.tasks.split import hold_out, make_sampler
+from skmeta.tasks.split import make_sampler
 
-# Boxes of an image that are found, at most, and the overlap of two of a class of which the worse is dropped.
-MOST_FOUND, MOST_OVERLAP = 100, 0.4
-# Score of the least of them that an average precision is of.
+# Score of the least objects that an average precision is of.
 LEAST_SCORE = 0.01
-# Of what is scored, and validated on, of each task.
-SCORED_PAGES, SCORED_QUERIES, VALIDATION_EPISODES = 3, 5, 32
-# Of a cell, that classes are told apart by.
-N_FEATURES = 64
-# Outer gradients are clipped to this norm: now and then a page is full of what looks like an object.
-GRADIENT_CLIP = 5.0
 
 
 class MetaDetector(MetaTrained, HasTraining):
@@ -169,11 +157,11 @@ class MetaDetector(MetaTrained, HasTraining):
             raise ValueError("y must be None: a task is a tuple (images, targets) with labels of its own.")
         pages = read_tasks_of_pages(tasks)
         seed, device = probe._draw_seed(), choose_device(probe.device)
-        training, held_out = probe._split(pages, seed)
-        with engine.own_random_state(seed, device):
-            network = probe._make_network(pages, training, device)
-        sources = probe._make_sources(network, pages, training, held_out, seed)
-        engine.meta_train(network.net, *sources, seed)
+        training, held_out = split_pages(probe, pages, seed)
+        with own_random_state(seed, device):
+            network = make_network(probe, pages, training, device)
+        sources = make_sources(probe, network, pages, training, held_out, seed)
+        meta_train(network.net, *sources, seed)
         network.net.module_.eval()
         self._keep(network, pages)
         return self
@@ -222,7 +210,7 @@ class MetaDetector(MetaTrained, HasTraining):
         least_score = check_value("predict", "least_score", least_score, [Number(Real, 0, 1.0000001)])
         images, _ = read_pages(images)
         check_channels(images, self.n_channels_, "", "those of fit had")
-        return _found(self._network(), self.adapted_params_, self.classes_, images, least_score)
+        return find_objects(self._network(), self.adapted_params_, self.classes_, images, least_score)
 
     def predict_tasks(self, supports, images, least_score=0.1):
         """Adapt to many tasks and find their objects; the adapted state stays as it is.
@@ -245,7 +233,7 @@ class MetaDetector(MetaTrained, HasTraining):
             params = adapted_params(network, question, self._n_adapt_steps())
             asked, _ = read_pages(asked, where=f"task {i}, ")
             check_channels(asked, self.n_channels_, f"task {i}, ", "those of fit had")
-            answers.append(_found(network, params, question.decoder, asked, least_score))
+            answers.append(find_objects(network, params, question.decoder, asked, least_score))
         return answers
 
     def score(self, tasks, y=None):
@@ -279,89 +267,6 @@ class MetaDetector(MetaTrained, HasTraining):
             scores.append(average_precision(answer, _of_classes(targets, known)))
         return float(np.nanmean(scores))
 
-    def _split(self, pages, seed):
-        """Numbers of the pages to train on, and of those that are held out."""
-        usable = usable_pages(pages)
-        if not self.early_stopping:
-            return usable, usable[:0]
-        rng, none = np.random.default_rng(seed), np.zeros_like(pages.task)
-        held_out = hold_out(pages, none, usable, self.validation_fraction, None, rng)[usable]
-        return usable[~held_out], usable[held_out]
-
-    def _make_network(self, pages, rows, device):
-        kwargs = {n: v for n, v in self.get_params(deep=False).items() if n.startswith(SKORCH_PREFIXES)}
-        of_module = {n.removeprefix("module__"): kwargs.pop(n) for n in list(kwargs) if n[:8] == "module__"}
-        shape, sample = pages.X.shape[1:], torch.as_tensor(pages.X[rows[: limits.SAMPLE_PAGES]])
-        module = make_backbone(self.module or FeaturePyramid, shape, (), of_module)
-        n_mapped, stride = look_at_map(module, sample)
-        backbone = CellBackbone(module, n_mapped, N_FEATURES, *self._standards(pages, rows))
-        meta_model = self._make_meta_model()
-        learner = engine.MetaLearner(
-            backbone,
-            CellHead(N_FEATURES),
-            objective=OuterObjective(CellLoss()),
-            adapted=adapted_names(backbone, self.adapt_params),
-            meta_model=meta_model,
-            inner_lr=self.inner_lr,
-            learn_inner_lr=self.learn_inner_lr,
-            meta_model_lr=getattr(self, "meta_model_lr", 0.0),
-            inner_steps=self.inner_steps,
-            adapt_steps=self._n_adapt_steps(),
-            meta_gradient=self.meta_gradient,
-        )
-        net = engine.make_net(
-            learner,
-            optimizer=self.optimizer,
-            outer_lr=self.outer_lr,
-            callbacks=self._callbacks(),
-            device=device,
-            meta_batch_size=self.meta_batch_size,
-            verbose=max(0, int(self.verbose) - 1),
-            **kwargs,
-        )
-        return Network(net, Preparation(torch.get_default_dtype()), CellLabels(stride))
-
-    def _standards(self, pages, rows):
-        """Mean and deviation of each channel, for the default network alone."""
-        if self.module is not None:
-            return None, None
-        some = rows[:: max(1, len(rows) // limits.PAGES_LOOKED_AT)]
-        pixels = [pages.image(i).reshape(pages.X.shape[1], -1) for i in some]
-        pixels = np.concatenate(pixels, axis=1, dtype=np.float64)
-        deviation = pixels.std(1)
-        standards = pixels.mean(1), np.where(deviation > 0, deviation, 1)
-        return tuple(torch.as_tensor(values, dtype=torch.get_default_dtype()) for values in standards)
-
-    def _callbacks(self):
-        callbacks = engine.clip_gradient(GRADIENT_CLIP)
-        if self.average:
-            callbacks += engine.average_iterates(self.average)
-        if self.verbose:
-            callbacks.append(("step_progress", engine.StepProgress()))
-        if self.early_stopping:
-            score = partial(of_query, partial(minus, CellLoss()))
-            callbacks += engine.early_stopping(score, self.n_iter_no_change, self.tol)
-        return callbacks + list(self.callbacks or [])
-
-    def _make_sources(self, network, pages, training, held_out, seed):
-        """``EpisodeSource`` to train on, and to validate on or None."""
-        rows = network.rows(pages.X)
-        sources = []
-        for numbers, n_shot, n_query in (
-            (training, self.n_shot, self.n_query),
-            (held_out, SCORED_PAGES, SCORED_QUERIES),
-        ):
-            if len(numbers) == 0:
-                sources.append(None)
-                continue
-            labels = np.zeros_like(pages.task)
-            sampler = make_sampler(pages, labels, numbers, n_way=None, n_shot=n_shot, n_query=n_query)
-            n_validated = -(-max(VALIDATION_EPISODES, sampler.n_tasks) // self.meta_batch_size)
-            steps = range(n_validated if sources else self.max_iter)
-            read = rows, network.labels, pages.objects, seed, steps
-            sources.append(engine.EpisodeSource(sampler, *read, dtype=network.dtype))
-        return sources
-
     def _keep(self, network, pages):
         for name in ("adapted_params_", "_adapted_to", "classes_"):
             vars(self).pop(name, None)
@@ -392,30 +297,6 @@ class MetaDetector(MetaTrained, HasTraining):
 
     def _make_meta_model(self):
         return None
-
-
-def _found(network, params, classes, images, least_score):
-    """Dicts of boxes, labels and scores of images; those that are filled up alike are computed together."""
-    answers, of_shape = [None] * len(images), {}
-    for i, image in enumerate(images):
-        of_shape.setdefault(tuple(map(filled_side, image.shape[1:])), []).append(i)
-    stride = network.labels.stride
-    for (height, width), numbers in of_shape.items():
-        shape = height // stride, width // stride
-        outputs = answers_of_rows(network, params, stacked([images[i] for i in numbers]))["outputs"]
-        outputs = outputs.reshape(len(numbers), shape[0] * shape[1], -1)[..., : 4 + len(classes)]
-        for i, of_image in zip(numbers, outputs, strict=True):
-            boxes, codes, scores = decode(
-                of_image,
-                shape,
-                stride,
-                images[i].shape[1:],
-                least_score=least_score,
-                most_overlap=MOST_OVERLAP,
-                most_found=MOST_FOUND,
-            )
-            answers[i] = {"boxes": boxes, "labels": classes[codes], "scores": scores}
-    return answers
 
 
 def _of_classes(targets, known):
