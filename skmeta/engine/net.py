@@ -224,6 +224,11 @@ def clip_gradient(norm):
     return [("clip_gradient", GradientNormClipping(norm))]
 
 
+def cosine_decay(n_steps):
+    """Callbacks by which the step size of ``n_steps`` outer steps falls to zero, as half a cosine."""
+    return [("decay", LRScheduler("CosineAnnealingLR", T_max=n_steps, step_every="batch"))]
+
+
 def best_epoch(net):
     """The epoch whose state early stopping kept, 0 for that before the first step; None if it kept none."""
     stops = [callback for _, callback in net.callbacks_ if isinstance(callback, KeepBest)]

@@ -22,16 +22,11 @@ class HasTraining(BaseEstimator):
     learn_inner_lr : bool
         Learn a positive step size for each parameter tensor, starting from ``inner_lr``. Reptile and
         joint training have no gradient for it, and leave it there.
-    adapt_params : {"all", "head"} or list of str
-        What the inner loop changes; patterns such as ``"backbone.mlp.*"`` are matched with the
-        names in ``adapted_params_``. ``"head"`` is ANIL; with the posterior head, which is solved, no step.
     meta_gradient : {"second_order", "first_order", "reptile", "joint"}
         Exact, through the inner loop (MAML); with its gradients as constants (FOMAML); the way that the
         inner loop went (Reptile); or without an inner loop, which is multi-task training.
     optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer class
         Of the outer loop.
-    meta_batch_size : int
-        Episodes in an outer step.
     n_iter_no_change : int
         Looks without an improvement by ``tol`` after which training stops.
     tol : float
@@ -65,10 +60,8 @@ class HasTraining(BaseEstimator):
         inner_lr=0.05,
         adapt_steps=None,
         learn_inner_lr=True,
-        adapt_params="all",
         meta_gradient="second_order",
         optimizer="adam",
-        meta_batch_size=16,
         n_iter_no_change=5,
         tol=1e-4,
         callbacks=None,
@@ -80,10 +73,8 @@ class HasTraining(BaseEstimator):
         self.inner_lr = inner_lr
         self.adapt_steps = adapt_steps
         self.learn_inner_lr = learn_inner_lr
-        self.adapt_params = adapt_params
         self.meta_gradient = meta_gradient
         self.optimizer = optimizer
-        self.meta_batch_size = meta_batch_size
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.callbacks = callbacks
@@ -131,6 +122,9 @@ class HasParameters(HasTraining):
     inner_steps : int or "auto"
         Steps of the inner loop while meta-training. ``"auto"`` is 5, or 2 with the posterior head, which is
         solved after them.
+    adapt_params : {"all", "head"} or list of str
+        What the inner loop changes; patterns such as ``"backbone.mlp.*"`` are matched with the
+        names in ``adapted_params_``. ``"head"`` is ANIL; with the posterior head, which is solved, no step.
     task_regularizer : None or {"theil", "gini", "atkinson", "generalized_entropy", "log_variance"}
         The term R, of the model before adaptation: an inequality of the task losses, which wants them
         even.
@@ -153,6 +147,8 @@ class HasParameters(HasTraining):
         1000 with the posterior head, or 0 for a single task, and where nothing could tell whether to leave a
         start that can stand alone: of too few tasks or classes to hold some out, or more than 2000 columns,
         unless ``early_stopping`` is set. Of more than two shared classes it cannot: 50 then.
+    meta_batch_size : int
+        Episodes in an outer step.
     early_stopping : bool or "auto"
         Hold out tasks for meta-validation and keep the best state. Of a single task, classes or rows
         are held out. The score is looked at after each epoch of 50 outer steps, a row of ``history_``; with
@@ -180,12 +176,14 @@ class HasParameters(HasTraining):
         n_shot="auto",
         n_query=15,
         inner_steps="auto",
+        adapt_params="all",
         task_regularizer=None,
         regularizer_weight=0.1,
         augment=None,
         outer_lr="auto",
         average="auto",
         max_iter="auto",
+        meta_batch_size=16,
         early_stopping="auto",
         validation_fraction="auto",
         warm_start=False,
@@ -198,12 +196,14 @@ class HasParameters(HasTraining):
         self.n_shot = n_shot
         self.n_query = n_query
         self.inner_steps = inner_steps
+        self.adapt_params = adapt_params
         self.task_regularizer = task_regularizer
         self.regularizer_weight = regularizer_weight
         self.augment = augment
         self.outer_lr = outer_lr
         self.average = average
         self.max_iter = max_iter
+        self.meta_batch_size = meta_batch_size
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.warm_start = warm_start

@@ -87,7 +87,7 @@ def _standards(pages, rows):
 
 
 def _callbacks(estimator):
-    callbacks = engine.clip_gradient(GRADIENT_CLIP)
+    callbacks = engine.clip_gradient(GRADIENT_CLIP) + engine.cosine_decay(estimator.max_iter)
     if estimator.average:
         callbacks += engine.average_iterates(estimator.average)
     if estimator.verbose:

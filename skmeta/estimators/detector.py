@@ -57,7 +57,7 @@ class MetaDetector(MetaTrained, HasTraining):
     meta_gradient : {"second_order", "first_order"}
         Exact, through the inner loop (MAML), or with its gradients as constants (FOMAML).
     outer_lr : float
-        Step size of the outer loop.
+        Step size of the outer loop at its first step; it falls to zero at the last, as half a cosine.
     average : float
         Decay of a moving average of the outer loop's iterates, which is what is kept; 0 keeps the last one.
     max_iter : int
@@ -115,14 +115,16 @@ class MetaDetector(MetaTrained, HasTraining):
         validation_fraction=0.1,
         **kwargs,
     ):
-        super().__init__(adapt_params=adapt_params, meta_batch_size=meta_batch_size, **kwargs)
+        super().__init__(**kwargs)
         self.module = module
         self.n_shot = n_shot
         self.n_query = n_query
         self.inner_steps = inner_steps
+        self.adapt_params = adapt_params
         self.outer_lr = outer_lr
         self.average = average
         self.max_iter = max_iter
+        self.meta_batch_size = meta_batch_size
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
 
