@@ -59,30 +59,33 @@ def main(quick=False, figure=FIGURE):
 
 
 def fit_models(training, tuned, quick=False):
-    """Each method by its name; what the rivals leave open is chosen on the tasks ``tuned``."""
+    """Each method by its name."""
     params = {"max_iter": 2, "module__hidden_channels": 8} if quick else {}
     models = {}
     for estimator in (TMAMLDetector, TAMLDetector):
         name = estimator.__name__.removesuffix("Detector")
         fitted = timed(f"fit of {name}", estimator(verbose=1, random_state=0, **params).fit, training)
         models[name] = partial(adapted, fitted)
-    pooled = timed(
-        "pooled fit", fit_pooled, training, 2 if quick else fitted.max_iter, fitted.meta_batch_size
-    )
-    steps = (2,) if quick else (30, 100)
+    pooled = timed("pooled fit", fit_pooled, training, fitted.max_iter, fitted.meta_batch_size)
+    return models | tuned_rivals(pooled, tuned, quick)
+
+
+def tuned_rivals(pooled, tuned, quick=False):
+    """The rivals by their names; what they leave open is chosen on tasks, by three pages of each."""
+    models = {}
     for name, (model, grid) in {
         "pooled, last layers fine-tuned": (
             partial(fine_tuned, pooled),
-            {"n_steps": steps, "lr": (0.003, 0.03)},
+            {"n_steps": (3,) if quick else (30, 100), "lr": (0.003, 0.03)},
         ),
         "pooled, class means": (partial(class_means, pooled), {"scale": (10, 30)}),
-        "network from scratch": (from_scratch, {"n_steps": (2,) if quick else (60, 150)}),
+        "network from scratch": (from_scratch, {"n_steps": (3,) if quick else (30, 60)}),
         "template matching": (templates, {"turns": ((0,), (-15, 0, 15)), "scales": ((1,), (0.7, 1, 1.4))}),
     }.items():
         candidates = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
         if quick:
             candidates = candidates[:1]
-        found = [np.mean(list(scores(partial(model, **c), tuned, (3,)).values())) for c in candidates]
+        found = [scores(partial(model, **c), tuned, (3,))[3].mean() for c in candidates]
         best = candidates[int(np.argmax(found))]
         print(f"{name}: {best}, AP50 of {np.max(found):.2f} on the tasks to tune on")
         models[name] = partial(model, **best)
@@ -135,12 +138,15 @@ def logits(features, classes):
 
 
 def descend(loss, params, n_steps, lr):
+    """Steps of Adam, whose size falls as a cosine, as that of the detectors does."""
     optimizer = torch.optim.Adam(params, lr)
-    for step in range(n_steps):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+    for _ in range(n_steps):
         optimizer.zero_grad()
-        loss(step).backward()
+        loss().backward()
         nn.utils.clip_grad_norm_(params, 5.0)
         optimizer.step()
+        schedule.step()
 
 
 def class_layer(n_features, n_classes):
@@ -161,7 +167,7 @@ def fit_pooled(training, n_steps, batch_size):
     first = np.cumsum([0, *map(len, labels)])
     layer = class_layer(backbone.n_features, first[-1])
 
-    def of_pages(step):
+    def of_pages():
         total = 0.0
         for task in rng.choice(len(training), batch_size):
             images, targets = training[task]
@@ -173,7 +179,7 @@ def fit_pooled(training, n_steps, batch_size):
             total = total + loss(logits(features, own_layer), y, torch.ones(len(features))) / batch_size
         return total
 
-    descend(of_pages, [*backbone.parameters(), *layer.parameters()], n_steps, 0.002)
+    descend(of_pages, [*backbone.parameters(), *layer.parameters()], n_steps, 0.004)
     return backbone.eval()
 
 
@@ -190,7 +196,7 @@ def fine_tuned(backbone, images, targets, asked, n_steps, lr):
         of_class, of_box = features.tensor_split([own.n_features], 1)
         return torch.cat([box(of_box[..., None, None]).flatten(1), classes(of_class)], 1)
 
-    def of_pages(step):
+    def of_pages():
         return CellLoss()(outputs(of_support), y, torch.ones(len(of_support)))
 
     descend(of_pages, [*box.parameters(), *classes.parameters()], n_steps, lr)
@@ -217,7 +223,7 @@ def from_scratch(images, targets, asked, n_steps):
     backbone = new_backbone(images.shape[1])
     classes = class_layer(backbone.n_features, len(labels))
 
-    def of_pages(step):
+    def of_pages():
         features = backbone(pages)
         return CellLoss()(logits(features, classes), y, torch.ones(len(features)))
 
