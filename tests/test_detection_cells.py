@@ -142,9 +142,9 @@ def test_the_loss_by_hand():
     y["heat"][0, 0], y["heat"][1, 0], y["near"][0] = 1, 0.5, 1
     outputs[0, :N_BOX] = torch.tensor([1.0, -1.0, 0.0, 2.0])
     log2 = np.log(2) / 4
-    assert CellLoss()(outputs, y, weight).item() == pytest.approx(log2 * (1 + 0.5**4 + 10) + 1)
+    assert CellLoss()(outputs, y, weight).item() == pytest.approx(log2 * (1 + 0.5**4 + 10) + 4)
     weight[2:] = 0
-    assert CellLoss()(outputs, y, weight).item() == pytest.approx(log2 * (2 + 0.5**4 + 1) + 1)
+    assert CellLoss()(outputs, y, weight).item() == pytest.approx(log2 * (2 + 0.5**4 + 1) + 4)
 
 
 def test_the_loss_is_over_the_number_of_objects():

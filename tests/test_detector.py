@@ -274,12 +274,18 @@ def test_early_stopping_looks_at_tasks_that_are_held_out():
     )
 
 
+def test_the_step_size_falls_to_zero_as_half_a_cosine(detector):
+    (rates,) = detector.history_[:, "batches", :, "event_lr"]
+    falling = 0.004 * (1 + np.cos(np.pi * np.arange(3) / 3)) / 2
+    np.testing.assert_allclose(rates, falling)
+
+
 def test_training_finds_more_of_new_tasks():
-    tasks, new = make_shapes(30, seed=1), make_shapes(10, seed=2)
+    tasks, new = make_shapes(20, seed=1), make_shapes(6, seed=2)
     gains = []
     for seed in range(2):
-        params = QUICK | {"random_state": seed, "outer_lr": 0.01, "average": 0}
-        before, after = (TMAMLDetector(**params | {"max_iter": n}).fit(tasks).score(new) for n in (1, 100))
+        params = QUICK | {"random_state": seed, "outer_lr": 0.01, "average": 0, "meta_batch_size": 1}
+        before, after = (TMAMLDetector(**params | {"max_iter": n}).fit(tasks).score(new) for n in (1, 80))
         print(f"average precision of new tasks: {before:.2f} before, {after:.2f} after")
         gains.append(after - before)
     assert min(gains) > 0.2

@@ -110,7 +110,7 @@ class CellLoss:
         empty = -((1 - heat) ** 4) * logit.sigmoid().square() * logsigmoid(-logit)
         focal = (torch.where(at_center, found, empty).sum(-1) * weight).sum(-1)
         n_objects = (at_center.sum(-1) * weight).sum(-1).clamp_min(1)
-        off = (outputs[..., :N_BOX] - y["box"]).abs().mean(-1)
+        off = (outputs[..., :N_BOX] - y["box"]).abs().sum(-1)
         return focal / n_objects + weighted_mean(off, near)
 
     @staticmethod

@@ -14,8 +14,6 @@ class HasTraining(BaseEstimator):
 
     Parameters
     ----------
-    inner_lr : float
-        Step size of the inner loop.
     adapt_steps : int or None
         Steps that ``adapt`` takes; None is ``inner_steps``, 0 leaves the initialisation as it is. A posterior
         head is solved in any case; while it is the start (``best_iter_`` is 0), no step is made before it.
@@ -57,7 +55,6 @@ class HasTraining(BaseEstimator):
     def __init__(
         self,
         *,
-        inner_lr=0.05,
         adapt_steps=None,
         learn_inner_lr=True,
         meta_gradient="second_order",
@@ -70,7 +67,6 @@ class HasTraining(BaseEstimator):
         random_state=None,
         **kwargs,
     ):
-        self.inner_lr = inner_lr
         self.adapt_steps = adapt_steps
         self.learn_inner_lr = learn_inner_lr
         self.meta_gradient = meta_gradient
@@ -119,6 +115,8 @@ class HasParameters(HasTraining):
         copied; its frozen parameters stay frozen.
     hidden_layer_sizes : tuple of int
         Widths of the MLP.
+    inner_lr : float
+        Step size of the inner loop.
     inner_steps : int or "auto"
         Steps of the inner loop while meta-training. ``"auto"`` is 5, or 2 with the posterior head, which is
         solved after them.
@@ -175,6 +173,7 @@ class HasParameters(HasTraining):
         head="auto",
         n_shot="auto",
         n_query=15,
+        inner_lr=0.05,
         inner_steps="auto",
         adapt_params="all",
         task_regularizer=None,
@@ -195,6 +194,7 @@ class HasParameters(HasTraining):
         self.head = head
         self.n_shot = n_shot
         self.n_query = n_query
+        self.inner_lr = inner_lr
         self.inner_steps = inner_steps
         self.adapt_params = adapt_params
         self.task_regularizer = task_regularizer

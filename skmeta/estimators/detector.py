@@ -49,6 +49,8 @@ class MetaDetector(MetaTrained, HasTraining):
         Images in the support set of an episode; of a pair, small numbers as often as large ones.
     n_query : int
         Images in its query set, at most.
+    inner_lr : float
+        Step size of the inner loop.
     inner_steps : int
         Steps of the inner loop while meta-training; 0 leaves the head as it is solved.
     adapt_params : {"all", "head"} or list of str
@@ -105,11 +107,12 @@ class MetaDetector(MetaTrained, HasTraining):
         *,
         n_shot=(1, 5),
         n_query=3,
+        inner_lr=0.005,
         inner_steps=2,
         adapt_params="head",
         outer_lr=0.004,
         average=0.99,
-        max_iter=4000,
+        max_iter=3000,
         meta_batch_size=1,
         early_stopping=False,
         validation_fraction=0.1,
@@ -119,6 +122,7 @@ class MetaDetector(MetaTrained, HasTraining):
         self.module = module
         self.n_shot = n_shot
         self.n_query = n_query
+        self.inner_lr = inner_lr
         self.inner_steps = inner_steps
         self.adapt_params = adapt_params
         self.outer_lr = outer_lr
