@@ -70,7 +70,7 @@ def test_parameters_are_stored_and_cloned(cls):
     [
         ("n_shot", 0, "an int in [1, inf) or a pair (least, most) of ints, 1 or more"),
         ("n_shot", "auto", "an int in [1, inf)"),
-        ("inner_steps", "auto", "an int in [0, inf)"),
+        ("inner_steps", -1, "an int in [0, inf) or one of {'auto'}"),
         ("meta_gradient", "reptile", "one of {'second_order', 'first_order'}"),
         ("early_stopping", "auto", "a bool"),
         ("max_iter", 0, "an int in [1, inf)"),
@@ -233,12 +233,19 @@ def test_tensors_lists_and_task_lists_are_read_alike():
 
 
 def test_taml_starts_as_tmaml():
-    first = [cls(**QUICK | {"max_iter": 1}).fit(TASKS).loss_curve_ for cls in (TMAMLDetector, TAMLDetector)]
+    params = QUICK | {"max_iter": 1, "inner_steps": 1}
+    first = [cls(**params).fit(TASKS).loss_curve_ for cls in (TMAMLDetector, TAMLDetector)]
     assert first[0] == first[1]
 
 
+@pytest.mark.parametrize(("cls", "n_steps"), [(TMAMLDetector, 0), (TAMLDetector, 1)])
+def test_a_meta_model_gets_a_step_to_predict_for(cls, n_steps):
+    curves = [cls(**QUICK, inner_steps=n).fit(TASKS[:3]).loss_curve_ for n in ("auto", n_steps, 1 + n_steps)]
+    assert curves[0] == curves[1] != curves[2]
+
+
 def test_what_the_meta_model_did_can_be_read():
-    detector = TAMLDetector(**QUICK).fit(TASKS[:-1]).adapt(IMAGES[:2], TARGETS[:2])
+    detector = TAMLDetector(**QUICK, inner_steps=2).fit(TASKS[:-1]).adapt(IMAGES[:2], TARGETS[:2])
     updates = detector.updates_
     assert updates["tensors"].tolist() == ["head.weight", "head.bias"]
     assert updates["predicted"].shape == (detector.inner_steps, 2) and (updates["gradient"] > 0).all()
@@ -246,7 +253,7 @@ def test_what_the_meta_model_did_can_be_read():
 
 @pytest.mark.parametrize("adapt_params", ["head", ["backbone.box.*", "head.*"], "all"])
 def test_strategies_agree(adapt_params):
-    params = QUICK | {"adapt_params": adapt_params, "module": nn.Conv2d, "max_iter": 2}
+    params = QUICK | {"adapt_params": adapt_params, "module": nn.Conv2d, "max_iter": 2, "inner_steps": 2}
     params |= {"module__out_channels": 4, "module__kernel_size": 4, "module__stride": 4}
     del params["module__hidden_channels"], params["module__n_features"]
     curves = []

@@ -59,7 +59,7 @@ def make_network(estimator, pages, rows, device):
         inner_lr=estimator.inner_lr,
         learn_inner_lr=estimator.learn_inner_lr,
         meta_model_lr=getattr(estimator, "meta_model_lr", 0.0),
-        inner_steps=estimator.inner_steps,
+        inner_steps=estimator._n_inner_steps(),
         adapt_steps=estimator._n_adapt_steps(),
         meta_gradient=estimator.meta_gradient,
     )

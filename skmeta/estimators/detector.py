@@ -18,7 +18,7 @@ from skmeta.estimators.detecting import (
 )
 from skmeta.estimators.inference import Network, Question, adapted_params
 from skmeta.estimators.meta_trained import MetaTrained
-from skmeta.estimators.params import check_params, is_range
+from skmeta.estimators.params import check_params, is_range, is_same
 from skmeta.estimators.training import choose_device
 from skmeta.parameter_rules import COUNT, Kind, Number, Options, check_value
 from skmeta.tasks.pages import (
@@ -51,8 +51,10 @@ class MetaDetector(MetaTrained, HasTraining):
         Images in its query set, at most.
     inner_lr : float
         Step size of the inner loop.
-    inner_steps : int
-        Steps of the inner loop while meta-training; 0 leaves the head as it is solved.
+    inner_steps : int or "auto"
+        Steps of the inner loop while meta-training; 0 leaves the last layer as it is solved. ``"auto"`` is 0,
+        or 1 with a meta-model, which has nothing to predict without a step. Steps made the loss of new pages
+        less, by surer answers, but found no more.
     adapt_params : {"all", "head"} or list of str
         What the inner loop changes; patterns such as ``"backbone.box.*"`` are matched with the names in
         ``adapted_params_``. ``"head"`` is the last layer: of classes, and of where the box is.
@@ -92,7 +94,7 @@ class MetaDetector(MetaTrained, HasTraining):
             COUNT,
             Kind(lambda v: is_range(v) and v[0] > 0, "a pair (least, most) of ints, 1 or more"),
         ],
-        "inner_steps": [Number(Integral, 0)],
+        "inner_steps": [Number(Integral, 0), Options(("auto",))],
         "meta_gradient": [Options(("second_order", "first_order"))],
         "outer_lr": [Number(Real, 0, closed=False)],
         "average": [Number(Real, 0, 1)],
@@ -108,7 +110,7 @@ class MetaDetector(MetaTrained, HasTraining):
         n_shot=(1, 5),
         n_query=3,
         inner_lr=0.005,
-        inner_steps=2,
+        inner_steps="auto",
         adapt_params="head",
         outer_lr=0.004,
         average=0.99,
@@ -296,7 +298,12 @@ class MetaDetector(MetaTrained, HasTraining):
         return Question(pages.X, pages.objects, pages.classes[0], where=where)
 
     def _n_adapt_steps(self):
-        return self.inner_steps if self.adapt_steps is None else self.adapt_steps
+        return self._n_inner_steps() if self.adapt_steps is None else self.adapt_steps
+
+    def _n_inner_steps(self):
+        if is_same(self.inner_steps, "auto"):
+            return 1 if hasattr(self, "meta_model") else 0
+        return self.inner_steps
 
     def _remember(self, question):
         """A chance to keep what ``adapt`` adapted to."""

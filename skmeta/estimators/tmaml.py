@@ -100,11 +100,11 @@ class TMAMLDetector(MetaDetector):
     From a few annotated images, find all objects of their classes on others. A fully convolutional network
     maps an image to a grid of cells. A task's last layer tells of each cell whether the centre of an object
     is there, of which class, and where its box is (Objects as Points). The classes' part of that layer is
-    solved on the support set's cells, by a ridge regression with learned weights and precisions; then
-    ``inner_steps`` gradient steps on the loss of the support set change it, and what else ``adapt_params``
-    names. Meta-training goes through both::
+    solved on the support set's cells, by a ridge regression with learned weights and precisions. Then
+    ``inner_steps`` gradient steps on the loss of the support set, none by default, change the last layer, and
+    what else ``adapt_params`` names. Meta-training goes through both::
 
-        theta_i <- theta_i - inner_lr * grad L_i^S(theta_i),   starting at theta and the solved head
+        theta_i <- theta_i - inner_lr * grad L_i^S(theta_i),   starting at theta and the solved layer
         minimise over theta:  mean_i L_i^Q(theta_i)
 
     with a focal loss of the heat at centres and an absolute one of boxes. Predictions are inductive: what is
