@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from skmeta import TAMLDetector, TaskList, TMAMLDetector
+from skmeta import TAMLDetector, TaskList, TMAMLDetector, adapt
 from skmeta.detection import average_precision
 from skmeta.engine import forced_strategy
 
@@ -168,11 +168,23 @@ def test_adapting_starts_afresh(detector, adapted):
     same(twice.predict(IMAGES, **ALL), adapted.predict(IMAGES, **ALL), atol=1e-6)
 
 
+def test_an_adapted_copy(detector, adapted):
+    copied = adapt(detector, IMAGES[:2], TARGETS[:2])
+    same(copied.predict(IMAGES, **ALL), adapted.predict(IMAGES, **ALL), atol=1e-6)
+    assert not hasattr(detector, "adapted_params_")
+
+
 def test_tasks_are_predicted_as_one_by_one(detector, adapted):
     supports, asked = [(IMAGES[:2], TARGETS[:2]), TASKS[0]], [IMAGES[2:], TASKS[0][0][:1]]
     found = detector.predict_tasks(supports, asked, **ALL)
     same(found[0], adapted.predict(IMAGES[2:], **ALL), atol=1e-6)
     assert not hasattr(detector, "adapted_params_")
+    with pytest.raises(ValueError, match="one entry for each task; got 2 and 1"):
+        detector.predict_tasks(supports, asked[:1])
+    with pytest.raises(
+        ValueError, match=r"'least_score' parameter of predict_tasks must be a float in \[0, 1\]"
+    ):
+        detector.predict_tasks(supports, asked, least_score=2)
 
 
 def test_the_score_is_the_mean_average_precision_of_tasks(detector):

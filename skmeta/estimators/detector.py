@@ -32,6 +32,7 @@ from skmeta.tasks.split import make_sampler
 
 # Score of the least objects that an average precision is of.
 LEAST_SCORE = 0.01
+SCORE = Kind(lambda v: isinstance(v, Real) and not isinstance(v, bool) and 0 <= v <= 1, "a float in [0, 1]")
 
 
 class MetaDetector(MetaTrained, HasTraining):
@@ -145,7 +146,7 @@ class MetaDetector(MetaTrained, HasTraining):
             ``(n_objects, 4)``, left, top, right and bottom edge in pixels, and ``labels``, of shape
             ``(n_objects,)``, strings or numbers that mean something inside the task alone. All objects of a
             task's classes have a box. Episodes are drawn from a task's images; with a query set, two more
-            parts, a task is used as it is.
+            parts, a task is used as it is. All images are in memory, those of a TaskList too.
         y : None
             There are no labels beside the tasks.
 
@@ -215,7 +216,7 @@ class MetaDetector(MetaTrained, HasTraining):
             that overlap by more than 0.4 only the best is kept.
         """
         self._check_adapted()
-        least_score = check_value("predict", "least_score", least_score, [Number(Real, 0, 1.0000001)])
+        least_score = check_value("predict", "least_score", least_score, [SCORE])
         images, _ = read_pages(images)
         check_channels(images, self.n_channels_, "", "those of fit had")
         return find_objects(self._network(), self.adapted_params_, self.classes_, images, least_score)
@@ -235,6 +236,12 @@ class MetaDetector(MetaTrained, HasTraining):
         """
         self._check_meta_trained()
         check_params(self)
+        least_score = check_value("predict_tasks", "least_score", least_score, [SCORE])
+        if len(supports) != len(images):
+            raise ValueError(
+                "supports and images must have one entry for each task; "
+                f"got {len(supports)} and {len(images)}."
+            )
         network, answers = self._network(), []
         for i, (support, asked) in enumerate(zip(supports, images, strict=True)):
             question = self._ask(*support, where=f"task {i}, ")
