@@ -205,7 +205,7 @@ class MetaLearner(nn.Module):
         if not self.head.reads_support:
             parts = ()
         head, features = self._head(network, params, support_x, y, weight, class_mask, parts)
-        return params | _named(head), features
+        return params | _named(head), features if parts else None
 
     def _head(self, network, params, support_x, y, weight, class_mask, parts):
         """Tensors of the last layer, by the features of support rows, a part after another; and these."""
