@@ -79,7 +79,7 @@ def tuned_rivals(pooled, tuned, quick=False):
             {"n_steps": (3,) if quick else (30, 100), "lr": (0.003, 0.03)},
         ),
         "pooled, class means": (partial(class_means, pooled), {"scale": (10, 30)}),
-        "network from scratch": (from_scratch, {"n_steps": (3,) if quick else (30, 60)}),
+        "network from scratch": (from_scratch, {"n_steps": (3,) if quick else (30,), "lr": (0.003, 0.01)}),
         "template matching": (templates, {"turns": ((0,), (-15, 0, 15)), "scales": ((1,), (0.7, 1, 1.4))}),
     }.items():
         candidates = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
@@ -215,7 +215,7 @@ def class_means(backbone, images, targets, asked, scale):
     return found_by(torch.cat([features[:, -N_BOX:], scale * (cosine - 0.7)], 1), len(asked), labels)
 
 
-def from_scratch(images, targets, asked, n_steps):
+def from_scratch(images, targets, asked, n_steps, lr):
     """The same network, trained on the annotated pages alone."""
     torch.manual_seed(0)
     labels = labels_of(targets)
@@ -227,7 +227,7 @@ def from_scratch(images, targets, asked, n_steps):
         features = backbone(pages)
         return CellLoss()(logits(features, classes), y, torch.ones(len(features)))
 
-    descend(of_pages, [*backbone.parameters(), *classes.parameters()], n_steps, 0.003)
+    descend(of_pages, [*backbone.parameters(), *classes.parameters()], n_steps, lr)
     with torch.no_grad():
         return found_by(logits(backbone(torch.as_tensor(asked)), classes), len(asked), labels)
 
