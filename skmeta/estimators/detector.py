@@ -56,6 +56,10 @@ class MetaDetector(MetaTrained, HasTraining):
         Steps of the inner loop while meta-training; 0 leaves the last layer as it is solved. ``"auto"`` is 0,
         or 1 with a meta-model, which has nothing to predict without a step. Steps made the loss of new pages
         less, by surer answers, but found no more.
+    adapt_steps : int or None
+        Steps that ``adapt`` takes; None is as many as in training, 0 leaves the last layer as it is solved.
+    learn_inner_lr : bool
+        Learn a positive step size for each parameter tensor that the steps change, from ``inner_lr`` on.
     adapt_params : {"all", "head"} or list of str
         What the inner loop changes; patterns such as ``"backbone.box.*"`` are matched with the names in
         ``adapted_params_``. ``"head"`` is the last layer: of classes, and of where the box is.
