@@ -43,7 +43,7 @@ FIGURE = Path(__file__).with_name("find_characters.png")
 
 
 def main(quick=False, figure=FIGURE):
-    n_train, n_tuned, n_new = (6, 1, 2) if quick else (500, 8, 40)
+    n_train, n_tuned, n_new = (3, 1, 2) if quick else (500, 8, 40)
     made = partial(make_pages, characters="digits" if quick else "omniglot")
     training = made(n_train, random_state=0).tasks
     tuned = made(n_tuned, subset="validation", n_pages=max(SHOTS) + N_ASKED, random_state=1).tasks
@@ -83,12 +83,12 @@ def tuned_rivals(pooled, tuned, quick=False):
         "template matching": (templates, {"turns": ((0,), (-15, 0, 15)), "scales": ((1,), (0.7, 1, 1.4))}),
     }.items():
         candidates = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+        models[name] = partial(model, **candidates[0])
         if quick:
-            candidates = candidates[:1]
+            continue
         found = [scores(partial(model, **c), tuned, (3,))[3].mean() for c in candidates]
-        best = candidates[int(np.argmax(found))]
-        print(f"{name}: {best}, AP50 of {np.max(found):.2f} on the tasks to tune on")
-        models[name] = partial(model, **best)
+        models[name] = partial(model, **candidates[int(np.argmax(found))])
+        print(f"{name}: {models[name].keywords}, AP50 of {max(found):.2f} on the tasks to tune on")
     return models
 
 
