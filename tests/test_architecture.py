@@ -12,7 +12,7 @@ import skmeta
 SOURCE = Path(skmeta.__file__).parent
 
 FLOORS = [
-    {"parameter_rules", "datasets"},
+    {"parameter_rules", "datasets", "detection"},
     {"core", "tasks"},
     {"engine"},
     {"estimators"},
@@ -26,20 +26,21 @@ ROOMS = {
         {"augment", "inequality", "kernel"},
         {"backbones"},
         {"inner_loop", "heads", "posterior", "losses"},
-        {"meta_models", "mixed_model", "calibration", "regression_losses"},
+        {"meta_models", "mixed_model", "calibration", "cells", "regression_losses"},
         {"reweighted"},
     ],
     "tasks": [
         {"limits", "task_list", "targets", "episodes"},
         {"labels", "categories", "weights"},
         {"rows", "preparation", "batch", "split", "label_space"},
-        {"scored"},
+        {"scored", "pages"},
+        {"cells"},
     ],
 }
 ROOM = {f"{wing}.{name}": i for wing, rows in ROOMS.items() for i, row in enumerate(rows) for name in row}
 
 # What may be used beside the standard library; skorch is for the engine alone.
-THIRD_PARTY = {"parameter_rules": {"numpy"}, "core": {"torch"}}
+THIRD_PARTY = {"parameter_rules": {"numpy"}, "detection": {"numpy", "scipy"}, "core": {"torch"}}
 ONLY_IN = {"skorch": "engine", "tqdm": "engine"}
 
 

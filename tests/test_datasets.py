@@ -16,12 +16,15 @@ from skmeta.datasets import (
     _clinc150,
     _movielens,
     _omniglot_upstream,
+    _pages,
     fetch_clinc150,
     fetch_movielens,
     fetch_omniglot,
+    make_pages,
     make_scanners,
     scan,
 )
+from skmeta.datasets._page_drawing import draw_page
 
 DATA = Path(os.environ.get("SKMETA_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
@@ -443,3 +446,111 @@ def test_clinc150_is_downloaded_once_and_verified(tmp_path, home, monkeypatch):
     packed.write_bytes(gzip.compress(content))
     for path in packed, tmp_path:
         assert fetch_clinc150(path=path).target.tolist() == bunch.target.tolist()
+
+
+# ---- pages of characters
+
+
+@pytest.fixture(scope="module")
+def pages():
+    return make_pages(6, characters="digits", n_pages=4, random_state=0)
+
+
+def test_pages_have_the_form_of_detection_tasks(pages):
+    assert len(pages.tasks) == len(pages.alphabets) == 6
+    for images, targets in pages.tasks:
+        assert images.shape == (4, 1, 128, 128) and images.dtype == np.float32 and len(targets) == 4
+        assert 0 <= images.min() < 0.1 and 0.9 < images.max() <= 1
+        labels = [set(target["labels"]) for target in targets]
+        assert 1 <= len(labels[0]) <= 3 and all(other <= labels[0] for other in labels)
+        for target in targets:
+            left, top, right, bottom = target["boxes"].T
+            assert (left >= 0).all() and (left < right).all() and (right <= 128).all()
+            assert (top >= 0).all() and (top < bottom).all() and (bottom <= 128).all()
+
+
+def test_boxes_are_around_the_ink():
+    rng = np.random.default_rng(0)
+    drawing = np.zeros((28, 28))
+    drawing[4:24, 10:16] = 1
+    page, boxes = draw_page([drawing] * 8, 128, rng)
+    inside = np.zeros((128, 128), bool)
+    for left, top, right, bottom in boxes.astype(int):
+        assert page[top:bottom, left:right].max() > 0.6
+        assert (page[[top, bottom - 1], left:right] > 0.2).any(1).all()
+        inside[top:bottom, left:right] = True
+    sides = boxes[:, 2:] - boxes[:, :2]
+    assert (sides.max(1) / 20 > 0.6).all() and (sides.max(1) / 20 < 1.7).all()
+    assert page[inside].mean() > 2 * page[~inside].mean()
+
+
+def test_characters_cover_each_other_by_a_fifth_at_most(monkeypatch):
+    drawn = []
+
+    def draw_and_note(drawings, size, rng):
+        drawn.append(draw_page(drawings, size, rng))
+        return drawn[-1]
+
+    monkeypatch.setattr(_pages, "draw_page", draw_and_note)
+    targets = make_pages(3, characters="digits", random_state=0).tasks
+    wanted = [len(target["boxes"]) for _, of_task in targets for target in of_task]
+    for (_, boxes), n_wanted in zip(drawn, wanted, strict=True):
+        assert 8 <= len(boxes) <= 15 and len(boxes) // 4 <= n_wanted <= len(boxes) // 2
+        sides = np.minimum(boxes[:, None, 2:], boxes[:, 2:]) - np.maximum(boxes[:, None, :2], boxes[:, :2])
+        areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+        shares = sides.clip(0).prod(2) / np.minimum(areas[:, None], areas)
+        assert (shares[~np.eye(len(boxes), dtype=bool)] <= 0.2 + 1e-6).all()
+
+
+def test_pages_depend_on_the_seed_alone(pages):
+    before = np.random.get_state()[1].copy()
+    again, other = (make_pages(6, characters="digits", n_pages=4, random_state=s) for s in (0, 1))
+    assert (np.random.get_state()[1] == before).all()
+    same = [(a[0] == b[0]).all() for a, b in zip(pages.tasks, again.tasks, strict=True)]
+    assert all(same) and not (pages.tasks[0][0] == other.tasks[0][0]).all()
+
+
+def test_subsets_of_pages_share_no_character():
+    known = []
+    for subset in "train", "validation", "test":
+        tasks = make_pages(5, subset=subset, characters="digits", n_pages=2, random_state=0).tasks
+        known.append({label for _, targets in tasks for target in targets for label in target["labels"]})
+    assert not known[0] & known[1] and not known[0] & known[2] and not known[1] & known[2]
+
+
+def test_pages_of_omniglot_are_of_alphabets_of_one_subset(monkeypatch):
+    if not (DATA / "omniglot").exists():
+        pytest.skip("needs a local copy of Omniglot")
+    monkeypatch.setenv("SKMETA_DATA", str(DATA))
+    found = {}
+    for subset in "train", "validation", "test":
+        made = make_pages(30, subset=subset, n_pages=1, random_state=0)
+        found[subset] = set(made.alphabets)
+        assert {label.split("/")[0] for _, (t,) in made.tasks for label in t["labels"]} <= found[subset]
+    assert (
+        not found["train"] & found["validation"]
+        and not (found["train"] | found["validation"]) & found["test"]
+    )
+
+
+def test_without_omniglot_pages_are_of_digits(monkeypatch, home):
+    monkeypatch.delenv("SKMETA_DATA", raising=False)
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(home))
+    assert make_pages(1, n_pages=1, random_state=0).alphabets == ["digits"]
+    with pytest.raises(FileNotFoundError, match=r"path must be omniglot_28\.npz"):
+        make_pages(1, path=home)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("n_tasks", 0, r"an int in \[1, inf\)"),
+        ("n_pages", 1.5, r"an int in \[1, inf\)"),
+        ("size", 100, r"an int in \[128, inf\)"),
+        ("subset", "dev", "one of 'train', 'validation', 'test'"),
+        ("characters", "mnist", "one of 'auto', 'omniglot', 'digits'"),
+    ],
+)
+def test_parameters_of_pages_are_checked(name, value, rule):
+    with pytest.raises(ValueError, match=f"'{name}' parameter of make_pages must be {rule}. Got {value!r}"):
+        make_pages(**{name: value})

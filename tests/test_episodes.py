@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skmeta.tasks.episodes import BothDraws, EpisodeSampler, GivenEpisodes, random_order
+from skmeta.tasks.episodes import BothDraws, Episodes, EpisodeSampler, GivenEpisodes, random_order
 
 # Rows of each class, by task: even, ragged, with classes too small to fill both sets, with gaps in the codes.
 TASKS = [
@@ -212,3 +212,11 @@ def test_both_draws_take_turns():
     assert (task[drawn.support] == asked[:, None]).all()
     alone = both.draw(asked[:1], torch.Generator().manual_seed(0))
     assert alone.support_weight.sum() == 10
+
+
+def test_narrowed_episodes_are_without_what_fills_up_all_of_them():
+    weight = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
+    support, query = torch.arange(6).reshape(2, 3), torch.arange(4).reshape(2, 2)
+    narrow = Episodes(support, weight, query, torch.ones(2, 2)).narrowed()
+    assert narrow.support.tolist() == [[0, 1], [3, 4]] and narrow.query.tolist() == query.tolist()
+    assert narrow.support_weight.tolist() == [[1, 0], [1, 1]]

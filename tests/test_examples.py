@@ -111,6 +111,16 @@ def test_users_and_intents_that_are_new_are_the_final_ones_of_the_benchmark():
         assert len(training) + len(new) == len(n) and not set(training) & set(new)
 
 
+def test_find_characters(tmp_path, capsys):
+    pytest.importorskip("skimage")
+    example = runpy.run_path(str(ROOT / "examples" / "plot_find_characters.py"))
+    example["main"](quick=True, figure=tmp_path / "figure.png")
+    shown = capsys.readouterr().out
+    for name in "TMAML", "TAML", "pooled, last", "pooled, class", "network from scratch", "template matching":
+        assert len(re.findall(r"\d\.\d{3} ± \d\.\d{3}", re.search(rf"^{name}.*±.*$", shown, re.M)[0])) == 3
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
 def test_scores_of_ratings_are_of_what_was_not_given():
     example = runpy.run_path(str(ROOT / "examples" / "plot_recommend.py"))
     users = [(np.arange(50), np.random.default_rng(seed).choice(np.arange(1, 6), 50)) for seed in range(3)]

@@ -11,12 +11,15 @@ from made_tasks import ESTIMATORS, QUICK, REGRESSORS, make_lines, make_tasks
 from sklearn.base import clone
 
 import skmeta
-from skmeta import TAMLClassifier, TMAMLClassifier, TMAMLRegressor
+from skmeta import TAMLClassifier, TAMLDetector, TMAMLClassifier, TMAMLDetector, TMAMLRegressor
+from skmeta.datasets import make_pages
 from skmeta.estimators.params import CONSTRAINTS, GONE, check_params
 from skmeta.parameter_rules import Options
 
 PUBLIC = [*ESTIMATORS, *REGRESSORS]
+DETECTORS = [TMAMLDetector, TAMLDetector]
 each_public = pytest.mark.parametrize("cls", PUBLIC)
+each_and_detectors = pytest.mark.parametrize("cls", [*PUBLIC, *DETECTORS])
 
 
 def entries(cls, section):
@@ -37,7 +40,7 @@ def entries(cls, section):
     return found
 
 
-@each_public
+@each_and_detectors
 def test_the_docstring_describes_each_parameter_with_its_default(cls):
     described = entries(cls, "Parameters")
     signature = inspect.signature(cls).parameters
@@ -51,14 +54,15 @@ def test_the_docstring_describes_each_parameter_with_its_default(cls):
     assert "{" not in re.sub(r"\{\"[^}]*\}", "", inspect.getdoc(cls))
 
 
-@each_public
+@each_and_detectors
 def test_the_docstring_names_the_options_that_the_rules_allow(cls):
     of_classes = {"task_regularizer": {"entropy"}, "head": {"tied", "prototype", "cosine"}}
     lacking = of_classes if cls in REGRESSORS else {}
-    if "meta_model" in cls().get_params():
+    if "meta_model" in cls().get_params() and cls not in DETECTORS:
         lacking["meta_gradient"] = {"reptile", "joint"}
+    rules = CONSTRAINTS | cls._own_rules
     for name, (kind, text) in entries(cls, "Parameters").items():
-        options = {v for r in CONSTRAINTS.get(name, ()) if isinstance(r, Options) for v in r.values if v}
+        options = {v for r in rules.get(name, ()) if isinstance(r, Options) for v in r.values if v}
         quoted = set(re.findall(r'"(\w+)"', kind if "{" in kind else kind + text))
         if options:
             assert quoted & options == options - lacking.get(name, set()), name
@@ -92,29 +96,42 @@ def test_the_docstring_describes_the_attributes_that_fit_and_adapt_make(cls):
     assert all(getattr(model, name) is not None for name in made - of_folds)
 
 
+@pytest.mark.parametrize("cls", DETECTORS)
+def test_the_docstring_of_a_detector_describes_its_attributes(cls):
+    tasks = make_pages(2, characters="digits", n_pages=2, random_state=0).tasks
+    model = cls(max_iter=1, module__hidden_channels=8, random_state=0).fit(tasks).adapt(*tasks[0])
+    made = {name for name in dir(model) if name.endswith("_") and not name.startswith("_")}
+    assert made == set(entries(cls, "Attributes"))
+
+
 def defaults_in(folder):
-    """Pairs of a parameter of an ``__init__`` that has a default, and the file."""
-    for path in sorted(folder.glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Pairs of a parameter of an ``__init__`` that has a default, and the name of the class."""
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.py")))
+    classes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    for cls in classes:
+        for node in cls.body:
             if isinstance(node, ast.FunctionDef) and node.name == "__init__":
                 given, named = node.args.args, node.args.kwonlyargs
-                yield from ((a.arg, path.name) for a in given[len(given) - len(node.args.defaults) :])
+                yield from ((a.arg, cls.name) for a in given[len(given) - len(node.args.defaults) :])
                 yield from (
-                    (a.arg, path.name)
+                    (a.arg, cls.name)
                     for a, value in zip(named, node.args.kw_defaults, strict=True)
                     if value is not None
                 )
 
 
 def test_no_default_is_written_twice(tmp_path):
-    names = [name for name, _ in defaults_in(Path(skmeta.__file__).parent / "estimators")]
-    assert len(names) == len(set(names))
-    assert {name for cls in PUBLIC for name in cls().get_params()} <= set(names)
+    defaults = list(defaults_in(Path(skmeta.__file__).parent / "estimators"))
+    for cls in [*PUBLIC, *DETECTORS]:
+        bases = {base.__name__ for base in cls.__mro__}
+        names = [name for name, owner in defaults if owner in bases]
+        assert len(names) == len(set(names))
+        assert set(cls().get_params()) == set(names)
     (tmp_path / "twice.py").write_text("class A:\n def __init__(self, m=1, *, a, b=2): pass\n" * 2)
-    assert [name for name, _ in defaults_in(tmp_path)] == ["m", "b", "m", "b"]
+    assert list(defaults_in(tmp_path)) == [("m", "A"), ("b", "A")] * 2
 
 
-@each_public
+@each_and_detectors
 def test_every_default_is_allowed_and_has_a_rule(cls):
     check_params(cls())
     assert set(cls().get_params()) <= set(CONSTRAINTS)

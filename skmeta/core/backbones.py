@@ -153,3 +153,52 @@ def _conv_block(n_in, n_out, n_groups):
     return nn.Sequential(
         nn.Conv2d(n_in, n_out, 3, padding=1), nn.GroupNorm(n_groups, n_out), nn.MaxPool2d(2), nn.ReLU()
     )
+
+
+class FeaturePyramid(nn.Module):
+    """Images to a feature map of stride 4: three blocks of stride 2, and back up by one (Lin et al., 2017).
+
+    ``(n_images, in_channels, height, width)`` to ``(n_images, n_features, height / 4, width / 4)``. A cell
+    sees some 60 pixels around it.
+
+    Parameters
+    ----------
+    in_channels : int, default=1
+    hidden_channels : int, default=16
+        Of the first block; the two after it have twice and four times as many.
+    n_features : int, default=64
+    n_groups : int, default=8
+        Groups of channels that are normalised together, a divisor of ``hidden_channels``.
+
+    References
+    ----------
+    T.-Y. Lin et al., Feature Pyramid Networks for Object Detection, CVPR 2017.
+
+    Examples
+    --------
+    >>> import torch
+    >>> FeaturePyramid()(torch.zeros(2, 1, 64, 96)).shape
+    torch.Size([2, 64, 16, 24])
+    """
+
+    def __init__(self, in_channels=1, hidden_channels=16, n_features=64, n_groups=8):
+        super().__init__()
+        a, b, c = hidden_channels, 2 * hidden_channels, 4 * hidden_channels
+        self.fine = nn.Sequential(
+            _strided_block(in_channels, a, 2, n_groups), _strided_block(a, b, 2, n_groups)
+        )
+        self.coarse = _strided_block(b, c, 2, n_groups)
+        self.residual = nn.ModuleList(_strided_block(c, c, 1, n_groups) for _ in range(2))
+        self.from_coarse, self.from_fine = nn.Conv2d(c, n_features, 1), nn.Conv2d(b, n_features, 1)
+
+    def forward(self, x):
+        fine = self.fine(x)
+        coarse = self.coarse(fine)
+        for block in self.residual:
+            coarse = coarse + block(coarse)
+        up = nn.functional.interpolate(self.from_coarse(coarse), scale_factor=2)
+        return (up + self.from_fine(fine)).relu()
+
+
+def _strided_block(n_in, n_out, stride, n_groups):
+    return nn.Sequential(nn.Conv2d(n_in, n_out, 3, stride, 1), nn.GroupNorm(n_groups, n_out), nn.ReLU())

@@ -23,6 +23,8 @@ LARGEST_SHARE = 0.2
 class Evidence(NamedTuple):
     """What the support set says about a task's current parameters.
 
+    Where targets are a dict of tensors, ``outputs`` and ``y`` are what ``told`` of the loss makes of them.
+
     Attributes
     ----------
     outputs : Tensor of shape (n_support, n_way) or (n_support, n_outputs)

@@ -1,12 +1,13 @@
 """Meta-batches: what a step of the outer loop sees, as skorch iterates over it."""
 
 from itertools import islice
+from operator import itemgetter
 
 import torch
 from torch.utils.data import Dataset
 
 from skmeta.tasks import limits
-from skmeta.tasks.batch import Batch, make_batch
+from skmeta.tasks.batch import Batch, make_batch, mapped
 from skmeta.tasks.episodes import Episodes, random_order
 
 # Outer steps in what skorch calls an epoch: a row of the history, a look at the validation tasks.
@@ -23,7 +24,7 @@ class EpisodeSource(Dataset):
     sampler : object with ``n_tasks``, ``n_rows`` and ``draw(tasks, generator)``
     rows : Rows
     labels : SharedClasses, OwnClasses or Values
-    targets : Tensor of shape (n_rows, ...)
+    targets : Tensor of shape (n_rows, ...), or a list of something for each row
         What ``labels`` reads.
     seed : int, default=0
         With the same tasks, meta-batch ``step`` of a size depends on ``seed`` and ``step`` alone, so a run
@@ -60,12 +61,17 @@ class EpisodeSource(Dataset):
     def _meta_batch(self, step, size):
         n = self._n_at_once(size)
         block, place = divmod(step, n)
+        # Rows whose targets are no tensor are large: a network is to see none in vain.
+        are_large = isinstance(self.targets, list)
+        at_once = self.rows.are_prepared and not are_large
         if self.drawn[:2] != (block, size):
             drawn = self._draw(block, size, n)
-            self.drawn = block, size, self._batch(drawn) if self.rows.are_prepared else drawn
-        part = slice(place * size, (place + 1) * size)
-        drawn = self.drawn[2]._make(None if t is None else t[part] for t in self.drawn[2])
-        return drawn if isinstance(drawn, Batch) else self._batch(drawn, step)
+            self.drawn = block, size, self._batch(drawn) if at_once else drawn
+        of_step = itemgetter(slice(place * size, (place + 1) * size))
+        drawn = self.drawn[2]._make(None if t is None else mapped(of_step, t) for t in self.drawn[2])
+        if isinstance(drawn, Batch):
+            return drawn
+        return self._batch(drawn.narrowed() if are_large else drawn, step)
 
     def _draw(self, block, size, n):
         """``Episodes`` of ``n`` meta-batches, one after the other on the first axis."""

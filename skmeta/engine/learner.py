@@ -2,7 +2,7 @@
 
 import copy
 from functools import partial
-from operator import getitem
+from operator import getitem, itemgetter
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from skmeta.core.inner_loop import GradientDescent, LearnedUpdate, bounded, grad
 from skmeta.engine.loop import loop, loop_with_gradient
 from skmeta.engine.networks import answers, can_be_batched, in_units_of_query, make_network
 from skmeta.engine.strategy import FORCED
+from skmeta.tasks.batch import mapped
 
 # One part, for a support set that is in memory at once.
 ALL_ROWS = (slice(None),)
@@ -98,7 +99,9 @@ class MetaLearner(nn.Module):
         if strategy == "vmap":
             in_dims = tuple(None if a is None else 0 for a in args)
             return torch.vmap(function, in_dims, randomness="different")(*args)
-        tasks = list(zip(*([None] * len(query_x) if a is None else a for a in args), strict=True))
+        tasks = [
+            tuple(None if a is None else mapped(itemgetter(i), a) for a in args) for i in range(len(query_x))
+        ]
         if query_y is None or not (self.training and torch.is_grad_enabled()):
             return loop(function, tasks)
         target = {"query_y": query_y, "query_weight": query_weight}
@@ -114,8 +117,8 @@ class MetaLearner(nn.Module):
         network = self._network_of_one()
         support = [network.lone_rows(part) for part in (support_x, support_y, support_weight)]
         class_mask = network.lone(class_mask)
-        start = self._start(network, *support, class_mask, parts)
-        adapted = self._adapt(network, start, *support, class_mask, n_steps, parts)
+        start, features = self._start(network, *support, class_mask, parts)
+        adapted = self._adapt(network, start, features, *support, class_mask, n_steps, parts)
         return {name: network.own(p) for name, p in adapted.items()}
 
     def answers(self, params, x, class_mask=None):
@@ -149,7 +152,7 @@ class MetaLearner(nn.Module):
     def start(self, support_x, support_y, support_weight, class_mask=None):
         """Parameters of one task before its inner loop: the backbone's, and the head's for it."""
         network = make_network(self, "loop")
-        return self._start(network, support_x, support_y, support_weight, class_mask, ALL_ROWS)
+        return self._start(network, support_x, support_y, support_weight, class_mask, ALL_ROWS)[0]
 
     def support_loss(self, start, support_x, support_y, support_weight, class_mask=None):
         """The function of the changing parameters that the inner loop of one task descends."""
@@ -167,8 +170,8 @@ class MetaLearner(nn.Module):
     ):
         """Of one task, or of all if ``network`` takes them."""
         support = support_x, support_y, support_weight, class_mask
-        start = self._start(network, *support, ALL_ROWS)
-        adapted = self._adapt(network, start, *support, n_steps, ALL_ROWS)
+        start, features = self._start(network, *support, ALL_ROWS)
+        adapted = self._adapt(network, start, features, *support, n_steps, ALL_ROWS)
         outcome = {}
         if self.training and self.meta_gradient == "reptile":
             outcome["reptile"] = sum(
@@ -193,19 +196,19 @@ class MetaLearner(nn.Module):
         self, network, support_x, support_y, support_weight, class_mask, query_x, output_scale
     ):
         """Outputs of one task's query rows before adaptation."""
-        start = self._start(network, support_x, support_y, support_weight, class_mask, ALL_ROWS)
+        start, _ = self._start(network, support_x, support_y, support_weight, class_mask, ALL_ROWS)
         return self._asked(network, start, query_x, class_mask, output_scale)["outputs"]
 
     def _start(self, network, support_x, support_y, support_weight, class_mask, parts):
-        y, weight = support_y[:], support_weight[:]
+        y, weight = mapped(itemgetter(slice(None)), support_y), support_weight[:]
         params = network.initial(len(y))
         if not self.head.reads_support:
             parts = ()
-        head = self._head(network, params, support_x, y, weight, class_mask, parts)
-        return params | _named(head)
+        head, features = self._head(network, params, support_x, y, weight, class_mask, parts)
+        return params | _named(head), features if parts else None
 
     def _head(self, network, params, support_x, y, weight, class_mask, parts):
-        """Tensors of the last layer, by the features of support rows, a part after another."""
+        """Tensors of the last layer, by the features of support rows, a part after another; and these."""
         features = None
         if parts:
             features = torch.cat([network.features(params, support_x[part]) for part in parts], -2)
@@ -217,27 +220,33 @@ class MetaLearner(nn.Module):
         if class_mask is not None and not self.head.is_posterior:
             # Rows of classes that the task lacks count nowhere.
             head = {name: p * _as_rows(class_mask, p) for name, p in head.items()}
-        return head
+        return head, features
 
-    def _adapt(self, network, start, support_x, support_y, support_weight, class_mask, n_steps, parts):
-        support = support_x, support_y, support_weight, class_mask
+    def _adapt(
+        self, network, start, features, support_x, support_y, support_weight, class_mask, n_steps, parts
+    ):
+        support = features, support_x, support_y, support_weight, class_mask
         adapted = start
         if self.adapted and n_steps and (not self.head.is_posterior or self.head.is_open):
             adapted = start | self._descend(network, start, *support, n_steps, parts)
         if not self.head.is_posterior:
             return adapted
-        head = self._head(network, adapted, support_x, support_y[:], support_weight[:], class_mask, parts)
+        y, weight = support_y[:], support_weight[:]
+        head, _ = self._head(network, adapted, support_x, y, weight, class_mask, parts)
         return adapted | _named(self.head.calibrated(head))
 
-    def _descend(self, network, start, support_x, support_y, support_weight, class_mask, n_steps, parts):
+    def _descend(
+        self, network, start, features, support_x, support_y, support_weight, class_mask, n_steps, parts
+    ):
         gradients = [
             network.gradient(
                 start,
                 self.adapted,
                 partial(getitem, support_x, part),
-                support_y[part],
+                mapped(itemgetter(part), support_y),
                 support_weight[part],
                 class_mask,
+                features if len(parts) == 1 else None,
             )
             for part in parts
         ]

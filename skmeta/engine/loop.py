@@ -1,7 +1,11 @@
 """Tasks one after another: each has a backward pass of its own, so one graph is in memory at a time."""
 
+from operator import itemgetter
+
 import torch
 from torch.autograd.function import once_differentiable
+
+from skmeta.tasks.batch import mapped
 
 
 def loop(function, tasks):
@@ -21,7 +25,7 @@ def loop_with_gradient(function, tasks, objective, target, learned, outputs_befo
     function : callable
     tasks : list of tuples
     objective : OuterObjective
-    target : dict of Tensor
+    target : dict of Tensor, or of dicts of them
         What the objective takes; the first axis is that of tasks.
     learned : list of Parameter
         What the gradient is by.
@@ -37,13 +41,14 @@ def loop_with_gradient(function, tasks, objective, target, learned, outputs_befo
     grads, results = [None] * len(learned), []
     for i, task in enumerate(tasks):
         result = function(*task)
-        share = objective.terms(result, {name: t[i] for name, t in target.items()}) / len(tasks)
+        of_task = {name: mapped(itemgetter(i), t) for name, t in target.items()}
+        share = objective.terms(result, of_task) / len(tasks)
         if slopes is not None:
             share = share + (slopes[i] * result["initial_outputs"]).sum()
-        of_task = torch.autograd.grad(share, learned, allow_unused=True)
-        grads = [_sum(*of_one) for of_one in zip(grads, of_task, learned, strict=True)]
+        more = torch.autograd.grad(share, learned, allow_unused=True)
+        grads = [_sum(*of_one) for of_one in zip(grads, more, learned, strict=True)]
         results.append({name: t.detach() for name, t in result.items()})
-        del result, share, of_task  # else they would live on beside those of the next task
+        del result, share, more  # else they would live on beside those of the next task
     outcome = {name: torch.stack([r[name] for r in results]) for name in results[0]}
     return outcome | {"objective": _WithGradient.apply(objective(outcome, target), grads, *learned)}
 

@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from skmeta.engine.batches import MetaBatches, SameMetaBatches
 from skmeta.engine.held_out import is_surely_better
+from skmeta.tasks.batch import mapped
 
 # Optimizers by name, each in one kernel where there is one.
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
@@ -182,10 +183,13 @@ class KeepBest(EarlyStopping):
 
     def _look(self, batch, outcome):
         inputs, target = batch
-        for tensor in inputs["query_x"], target["query_y"]:
-            self.seen_ = zlib.crc32(tensor.cpu().numpy().tobytes(), self.seen_)
+        mapped(self._see, inputs["query_x"])
+        mapped(self._see, target["query_y"])
         if self.score is not None:
             self.scores_.append(self.score(outcome, target).detach().cpu())
+
+    def _see(self, tensor):
+        self.seen_ = zlib.crc32(tensor.cpu().numpy().tobytes(), self.seen_)
 
     def on_epoch_end(self, net, **kwargs):
         if self.episodes_ != self.seen_:
@@ -218,6 +222,11 @@ class KeepBest(EarlyStopping):
 def clip_gradient(norm):
     """Callbacks that scale an outer gradient down to ``norm``."""
     return [("clip_gradient", GradientNormClipping(norm))]
+
+
+def cosine_decay(n_steps):
+    """Callbacks by which the step size of ``n_steps`` outer steps falls to zero, as half a cosine."""
+    return [("decay", LRScheduler("CosineAnnealingLR", T_max=n_steps, step_every="batch"))]
 
 
 def best_epoch(net):

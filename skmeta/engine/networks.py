@@ -78,16 +78,22 @@ class ModuleNetwork:
         }
         return functional_call(self.backbone, own, (x,)).flatten(1)
 
-    def gradient(self, start, adapted, x, y, weight, class_mask=None):
-        """The gradient that the inner loop descends, by the parameters named in ``adapted``."""
-        loss = self.support_loss(start, adapted, x, y, weight, class_mask)
+    def gradient(self, start, adapted, x, y, weight, class_mask=None, features=None):
+        """The gradient that the inner loop descends, by the parameters named in ``adapted``.
+
+        ``features`` are those of ``x`` at the ``start``, if they are known.
+        """
+        loss = self.support_loss(start, adapted, x, y, weight, class_mask, features)
         return gradient_of(loss) if self.mapped else gradient_by_autograd(loss)
 
-    def support_loss(self, start, adapted, x, y, weight, class_mask=None):
+    def support_loss(self, start, adapted, x, y, weight, class_mask=None, features=None):
         """The loss, and its ``Evidence``, as a function of the parameters named in ``adapted``."""
         head_only = all(name.startswith("head.") for name in adapted)
         # When only the head adapts, the features are the same at every step.
-        features = self.features(start, x()) if head_only else None
+        if head_only and features is None:
+            features = self.features(start, x())
+        elif not head_only:
+            features = None
         n_way = _n_way(weight, class_mask)
 
         def loss(params):
@@ -95,7 +101,8 @@ class ModuleNetwork:
             seen = self.features(params, x()) if features is None else features
             outputs = _mean_outputs(params, seen, class_mask)
             value = self.loss(outputs, y, weight)
-            return value, Evidence(outputs, y, weight, n_way, value)
+            told = getattr(self.loss, "told", None)  # targets that are a dict, as two tensors
+            return value, Evidence(*(told(outputs, y) if told else (outputs, y)), weight, n_way, value)
 
         return loss
 
@@ -158,7 +165,7 @@ class MLPNetwork:
             return torch.cat([self.backbone.kept(x), features], -1)
         return features
 
-    def gradient(self, start, adapted, x, y, weight, class_mask=None):
+    def gradient(self, start, adapted, x, y, weight, class_mask=None, features=None):
         """The gradient that the inner loop descends."""
         softmax = self.loss is cross_entropy
         head = [start["head.weight"], start["head.bias"]]

@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import nullcontext
+from operator import itemgetter
 
 import torch
 from skorch.callbacks import BatchScoring, EpochScoring
@@ -11,6 +12,7 @@ from skmeta.engine.batches import STEPS_PER_EPOCH
 from skmeta.engine.random_state import own_random_state
 from skmeta.engine.strategy import FORCED
 from skmeta.engine.threads import threads_of_fit
+from skmeta.tasks.batch import mapped
 
 # What the history holds only if tasks are held out.
 OF_VALIDATION = "valid_loss", "valid_loss_best", "valid_score", "valid_score_best"
@@ -95,7 +97,8 @@ def settle(net, batch):
     results depend on it. One that ``vmap`` cannot batch is run in a loop over tasks.
     """
     learner = net.module_.train()  # after a fit it is not, and then drops nothing out
-    inputs, target = ({name: t[:2] for name, t in part.items()} for part in batch)
+    two = itemgetter(slice(2))
+    inputs, target = ({name: mapped(two, t) for name, t in part.items()} for part in batch)
     if learner.meta_gradient == "second_order" and learner.adapted:
         _settle_order(learner, inputs)
     _settle_strategy(net, inputs, target)
@@ -105,7 +108,7 @@ def settle(net, batch):
 def _settle_order(learner, inputs):
     # Plain autograd, since torch.func drops the second derivative of some operations silently.
     support = [
-        inputs[name][0]
+        mapped(itemgetter(0), inputs[name])
         for name in ("support_x", "support_y", "support_weight", "class_mask")
         if name in inputs
     ]

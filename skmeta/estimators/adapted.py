@@ -8,7 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from skmeta.estimators.base import MetaEstimator
+from skmeta.estimators.meta_trained import MetaTrained
 
 
 def adapt(model, X, y, sample_weight=None):
@@ -22,7 +22,9 @@ def adapt(model, X, y, sample_weight=None):
     model : estimator of skmeta, or a fitted Pipeline, search or FrozenEstimator that ends in one
         A pipeline transforms the support rows first. A search adapts its ``best_estimator_``.
     X : {array, sparse matrix, DataFrame} of shape (n_support, ...)
+        Images, for a detector.
     y : array of shape (n_support,)
+        Targets, for a detector.
     sample_weight : array of shape (n_support,), default=None
         What each row counts, as in ``fit``.
 
@@ -50,14 +52,14 @@ def adapt(model, X, y, sample_weight=None):
     >>> adapted.predict(X[:3]).shape
     (3,)
     """
-    if not isinstance(last_of(model), MetaEstimator):
+    if not isinstance(last_of(model), MetaTrained):
         raise TypeError(
             "model must be an estimator of skmeta, or a fitted pipeline or search that ends in one. "
             f"Got {type(last_of(model)).__name__} instead."
         )
     adapted = copy.copy(model)
-    if isinstance(model, MetaEstimator):
-        return adapted.adapt(X, y, sample_weight)
+    if isinstance(model, MetaTrained):
+        return adapted.adapt(X, y, *([] if sample_weight is None else [sample_weight]))
     if isinstance(model, Pipeline):
         name, last = model.steps[-1]
         adapted.steps = [*model.steps[:-1], (name, adapt(last, transformed(model, X), y, sample_weight))]
@@ -111,7 +113,7 @@ def predict_interval(model, X, coverage=0.9):
     """
     last = last_of(model)
     last = last_of(getattr(last, "prior", last))  # of a FewShotRegressor
-    if not isinstance(last, MetaEstimator) or not is_regressor(last):
+    if not isinstance(last, MetaTrained) or not is_regressor(last):
         raise TypeError(
             "model must be a regressor of skmeta, or a fitted pipeline or search that ends in one. "
             f"Got {type(last).__name__} instead."

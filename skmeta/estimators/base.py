@@ -1,21 +1,15 @@
 """What all estimators share: meta-train with ``fit``, ``adapt`` to a task, predict for it."""
 
-import copy
-import secrets
 from typing import ClassVar
 
 import numpy as np
 from sklearn.base import is_regressor
-from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state
 
 from skmeta.core.inequality import INEQUALITIES
 from skmeta.engine import (
     best_epoch,
     can_resume,
     meta_train,
-    packed,
-    unpack,
 )
 from skmeta.estimators.auto import N_CENTERS, THROUGH_STEPS, chosen_folds, chosen_values, left_open
 from skmeta.estimators.defaults import HasParameters
@@ -27,6 +21,7 @@ from skmeta.estimators.inference import (
     answers_of_rows,
     answers_of_tasks,
 )
+from skmeta.estimators.meta_trained import MetaTrained, losses_of
 from skmeta.estimators.params import check_params, is_same
 from skmeta.estimators.training import (
     SCORED_SHOTS,
@@ -45,25 +40,17 @@ from skmeta.tasks.weights import check_weight, without_weightless
 MAY_CHANGE = "max_iter", "adapt_steps", "warm_start", "verbose", "random_state"
 
 
-class MetaEstimator(HasParameters):
+class MetaEstimator(MetaTrained, HasParameters):
     """Base of the estimators; a subclass plans a fit, encodes labels, reads outputs and scores.
 
     Attributes
     ----------
-    meta_params_ : dict of str to Tensor
-        What was learned, the step sizes' logarithms included.
-    inner_lr_ : dict of str to float
-        Step size of each parameter that the inner loop changes, as it was learned.
-    adapted_params_ : dict of str to Tensor
-        Parameters of the adapted task.
     n_features_in_ : int
         Columns of ``X``.
     row_shape_ : tuple of int
         Shape of one row, ``X.shape[1:]``.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         If ``X`` had names.
-    n_tasks_ : int
-        Tasks that were given to ``fit``, those that were left out included.
     n_iter_ : int
         Outer steps, skipped ones included; 1 if there was only the start of a posterior head to be fitted.
     best_iter_ : int
@@ -80,16 +67,6 @@ class MetaEstimator(HasParameters):
         targets: ``start`` and ``kept``, their ``difference``, and ``task_interval``, half of its 95 %
         interval over tasks. Other folds chose the state, all of them ``start_``. None without a choice by
         several folds.
-    n_skipped_ : int
-        Outer steps that were not finite, and so not made.
-    history_ : skorch History
-        What skorch noted of each epoch and each of its steps.
-    loss_curve_ : list of float
-        Outer objective of each step.
-    net_ : skorch NeuralNet
-        The net that was trained; its ``module_`` holds what was learned.
-    device_ : torch.device
-        Where that is.
     """
 
     __metadata_request__fit: ClassVar = {"groups": True}
@@ -276,77 +253,11 @@ class MetaEstimator(HasParameters):
         )
         return float(np.mean([score for chunk in episodes.chunks() for score in self._scores(chunk)]))
 
-    def __sklearn_is_fitted__(self):
-        # Not "adapted": then a pipeline would not get as far as the message that says to call adapt.
-        return hasattr(self, "net_")
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.allow_nan = self.module is None
         return tags
-
-    def __copy__(self):
-        twin = object.__new__(type(self))
-        vars(twin).update(vars(self))
-        return twin
-
-    def __getstate__(self):
-        """What pickles and deep copies hold; a shallow copy shares it all."""
-        state = dict(super().__getstate__())  # what it returns may be the estimator's own
-        if "net_" in state:
-            state["net_"] = packed(self.net_, resumable=self.warm_start)
-        if "adapted_params_" in state:  # the net moves itself between devices, these we move
-            state["adapted_params_"] = {name: p.cpu() for name, p in self.adapted_params_.items()}
-        return state
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        if hasattr(self, "net_"):
-            unpack(self.net_)
-
-    @property
-    def meta_params_(self):
-        """What all tasks start from: dict of parameter name to tensor."""
-        self._check_meta_trained()
-        return {name: p.detach().clone() for name, p in self.net_.module_.named_parameters()}
-
-    @property
-    def inner_lr_(self):
-        """Step size of each parameter that the inner loop changes: dict of str to float."""
-        self._check_meta_trained()
-        learner = self.net_.module_
-        return dict(zip(learner.adapted, learner.log_inner_lr.exp().tolist(), strict=True))
-
-    @property
-    def loss_curve_(self):
-        """Outer objective of each step: list of float."""
-        self._check_meta_trained()
-        return _losses(self.history_)
-
-    @property
-    def device_(self):
-        """The torch.device of the meta-parameters."""
-        self._check_meta_trained()
-        return self.net_.module_.log_inner_lr.device
-
-    def _checked_copy(self):
-        """A copy with Python's own numbers for NumPy's; ValueError for a parameter that is not allowed."""
-        return copy.copy(self).set_params(**check_params(self))
-
-    def _check_meta_trained(self):
-        if not hasattr(self, "net_"):
-            raise NotFittedError(
-                f"This {type(self).__name__} is not meta-trained yet. Call fit with tasks before adapt."
-            )
-
-    def _check_adapted(self):
-        self._check_meta_trained()
-        if not hasattr(self, "adapted_params_"):
-            raise NotFittedError(
-                f"This {type(self).__name__} is meta-trained on {self.n_tasks_} tasks but not adapted to one "
-                "yet. Call adapt(X_support, y_support) before predict."
-            )
 
     def _check_resumable(self):
         if not can_resume(self.net_):
@@ -362,12 +273,6 @@ class MetaEstimator(HasParameters):
                     f"With warm_start, {name} must stay as it was, {before!r}; got {value!r}. "
                     f"Only {', '.join(MAY_CHANGE)} may change."
                 )
-
-    def _draw_seed(self):
-        # Without a random_state, fresh entropy rather than the global generator, which stays untouched.
-        if self.random_state is None:
-            return secrets.randbelow(2**31)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _keep(self, probe, network, plan, seed, tasks, choice):
         """Take what a fit learned, and forget what was adapted before it."""
@@ -385,7 +290,7 @@ class MetaEstimator(HasParameters):
         self.n_iter_ = max(1, len(self.loss_curve_))
         kept = best_epoch(net)
         epochs = net.history if kept is None else net.history[:kept]
-        self.best_iter_ = len(_losses(epochs))
+        self.best_iter_ = len(losses_of(epochs))
         self.validation_scores_ = [row["valid_score"] for row in net.history if "valid_score" in row]
         self.calibration_ = self.gain_ = None
         if choice:
@@ -487,7 +392,3 @@ class MetaEstimator(HasParameters):
 
     def _make_meta_model(self):
         return None
-
-
-def _losses(epochs):
-    return [row["train_loss"] for epoch in epochs for row in epoch["batches"] if "train_loss" in row]

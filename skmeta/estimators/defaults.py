@@ -9,8 +9,99 @@ from skmeta.estimators.params import SKORCH_PREFIXES, check_names
 from skmeta.estimators.signatures import complete
 
 
-class HasParameters(BaseEstimator):
-    """Base of what has the parameters of a meta-training.
+class HasTraining(BaseEstimator):
+    """Base of what is meta-trained: the parameters of any network and any target.
+
+    Parameters
+    ----------
+    adapt_steps : int or None
+        Steps that ``adapt`` takes; None is ``inner_steps``, 0 leaves the initialisation as it is. A posterior
+        head is solved in any case; while it is the start (``best_iter_`` is 0), no step is made before it.
+    learn_inner_lr : bool
+        Learn a positive step size for each parameter tensor, starting from ``inner_lr``. Reptile and
+        joint training have no gradient for it, and leave it there.
+    meta_gradient : {"second_order", "first_order", "reptile", "joint"}
+        Exact, through the inner loop (MAML); with its gradients as constants (FOMAML); the way that the
+        inner loop went (Reptile); or without an inner loop, which is multi-task training.
+    optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer class
+        Of the outer loop.
+    n_iter_no_change : int
+        Looks without an improvement by ``tol`` after which training stops.
+    tol : float
+        The least gain of the score on held-out tasks that counts as an improvement.
+    callbacks : list of skorch callbacks or None
+        What else is done while training: schedules, checkpoints, scores.
+    device : str or torch.device
+        ``"auto"``: CUDA, then Apple's MPS, then the CPU.
+    verbose : int
+        1 shows a progress bar, 2 also skorch's table.
+    random_state : int, RandomState instance or None
+        The same number gives the same result. Global random states are not touched.
+    **kwargs
+        skorch's spellings: ``module__*``, ``optimizer__*``, ``callbacks__*``,
+        ``iterator_train__batch_size`` (in place of ``meta_batch_size``, which validation keeps) and
+        ``iterator_train__steps_per_epoch`` (50).
+    """
+
+    _skorch_params: ClassVar = {}
+    # Rules of parameters that allow less than the table of all does.
+    _own_rules: ClassVar = {}
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "__init__" not in vars(cls):
+            complete(cls)
+
+    def __init__(
+        self,
+        *,
+        adapt_steps=None,
+        learn_inner_lr=True,
+        meta_gradient="second_order",
+        optimizer="adam",
+        n_iter_no_change=5,
+        tol=1e-4,
+        callbacks=None,
+        device="auto",
+        verbose=0,
+        random_state=None,
+        **kwargs,
+    ):
+        self.adapt_steps = adapt_steps
+        self.learn_inner_lr = learn_inner_lr
+        self.meta_gradient = meta_gradient
+        self.optimizer = optimizer
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.callbacks = callbacks
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+        if kwargs:
+            check_names(self, kwargs, self._own_names(), TypeError)
+            self._skorch_params = dict(kwargs)
+
+    def get_params(self, deep=True):
+        """Parameters by name, skorch's spellings included."""
+        return super().get_params(deep) | self._skorch_params
+
+    def set_params(self, **params):
+        """Set parameters, skorch's spellings included, and return the estimator."""
+        ours = {name: value for name, value in params.items() if name.startswith(SKORCH_PREFIXES)}
+        theirs = {name: value for name, value in params.items() if name not in ours}
+        # scikit-learn would set those before the first wrong one.
+        check_names(self, theirs, self._own_names(), ValueError)
+        super().set_params(**theirs)
+        if ours:
+            self._skorch_params = self._skorch_params | ours
+        return self
+
+    def _own_names(self):
+        return list(inspect.signature(type(self)).parameters)
+
+
+class HasParameters(HasTraining):
+    """Base of what has the parameters of a meta-training on rows.
 
     Parameters
     ----------
@@ -29,18 +120,9 @@ class HasParameters(BaseEstimator):
     inner_steps : int or "auto"
         Steps of the inner loop while meta-training. ``"auto"`` is 5, or 2 with the posterior head, which is
         solved after them.
-    adapt_steps : int or None
-        Steps that ``adapt`` takes; None is ``inner_steps``, 0 leaves the initialisation as it is. A posterior
-        head is solved in any case; while it is the start (``best_iter_`` is 0), no step is made before it.
-    learn_inner_lr : bool
-        Learn a positive step size for each parameter tensor, starting from ``inner_lr``. Reptile and
-        joint training have no gradient for it, and leave it there.
     adapt_params : {"all", "head"} or list of str
         What the inner loop changes; patterns such as ``"backbone.mlp.*"`` are matched with the
         names in ``adapted_params_``. ``"head"`` is ANIL; with the posterior head, which is solved, no step.
-    meta_gradient : {"second_order", "first_order", "reptile", "joint"}
-        Exact, through the inner loop (MAML); with its gradients as constants (FOMAML); the way that the
-        inner loop went (Reptile); or without an inner loop, which is multi-task training.
     task_regularizer : None or {"theil", "gini", "atkinson", "generalized_entropy", "log_variance"}
         The term R, of the model before adaptation: an inequality of the task losses, which wants them
         even.
@@ -51,8 +133,6 @@ class HasParameters(BaseEstimator):
         shape ``(n_tasks, n_support + n_query, ...)``, the support rows first, to one of the same shape.
         What it draws by ``generator``, on the device of ``X``, can be repeated and resumed. See
         ``skmeta.GaussianNoise``, ``skmeta.Rotations`` and ``skmeta.Shifts``.
-    optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer class
-        Of the outer loop.
     outer_lr : float or "auto"
         Step size of the outer loop. ``"auto"`` is 0.002, or 0.01 with the posterior head, but for more than
         two shared classes.
@@ -80,33 +160,10 @@ class HasParameters(BaseEstimator):
     validation_fraction : float or "auto"
         Share of the tasks that is held out, unless three folds are. ``"auto"`` is 0.1, or 0.2 with the
         posterior head.
-    n_iter_no_change : int
-        Looks without an improvement by ``tol`` after which training stops.
-    tol : float
-        The least gain of the score on held-out tasks that counts as an improvement.
-    callbacks : list of skorch callbacks or None
-        What else is done while training: schedules, checkpoints, scores.
-    device : str or torch.device
-        ``"auto"``: CUDA, then Apple's MPS, then the CPU.
     warm_start : bool
         Continue from the last ``fit`` with ``max_iter`` more outer steps. Beside it, only ``adapt_steps``
         may have changed. A pickle holds what it takes to continue only if this is True.
-    verbose : int
-        1 shows a progress bar, 2 also skorch's table.
-    random_state : int, RandomState instance or None
-        The same number gives the same result. Global random states are not touched.
-    **kwargs
-        skorch's spellings: ``module__*``, ``optimizer__*``, ``callbacks__*``,
-        ``iterator_train__batch_size`` (in place of ``meta_batch_size``, which validation keeps) and
-        ``iterator_train__steps_per_epoch`` (50).
     """
-
-    _skorch_params: ClassVar = {}
-
-    def __init_subclass__(cls, **kwargs):
-        super().__init_subclass__(**kwargs)
-        if "__init__" not in vars(cls):
-            complete(cls)
 
     def __init__(
         self,
@@ -118,29 +175,20 @@ class HasParameters(BaseEstimator):
         n_query=15,
         inner_lr=0.05,
         inner_steps="auto",
-        adapt_steps=None,
-        learn_inner_lr=True,
         adapt_params="all",
-        meta_gradient="second_order",
         task_regularizer=None,
         regularizer_weight=0.1,
         augment=None,
-        optimizer="adam",
         outer_lr="auto",
         average="auto",
         max_iter="auto",
         meta_batch_size=16,
         early_stopping="auto",
         validation_fraction="auto",
-        n_iter_no_change=5,
-        tol=1e-4,
-        callbacks=None,
-        device="auto",
         warm_start=False,
-        verbose=0,
-        random_state=None,
         **kwargs,
     ):
+        super().__init__(**kwargs)
         self.module = module
         self.hidden_layer_sizes = hidden_layer_sizes
         self.head = head
@@ -148,45 +196,14 @@ class HasParameters(BaseEstimator):
         self.n_query = n_query
         self.inner_lr = inner_lr
         self.inner_steps = inner_steps
-        self.adapt_steps = adapt_steps
-        self.learn_inner_lr = learn_inner_lr
         self.adapt_params = adapt_params
-        self.meta_gradient = meta_gradient
         self.task_regularizer = task_regularizer
         self.regularizer_weight = regularizer_weight
         self.augment = augment
-        self.optimizer = optimizer
         self.outer_lr = outer_lr
         self.average = average
         self.max_iter = max_iter
         self.meta_batch_size = meta_batch_size
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.callbacks = callbacks
-        self.device = device
         self.warm_start = warm_start
-        self.verbose = verbose
-        self.random_state = random_state
-        if kwargs:
-            check_names(self, kwargs, self._own_names(), TypeError)
-            self._skorch_params = dict(kwargs)
-
-    def get_params(self, deep=True):
-        """Parameters by name, skorch's spellings included."""
-        return super().get_params(deep) | self._skorch_params
-
-    def set_params(self, **params):
-        """Set parameters, skorch's spellings included, and return the estimator."""
-        ours = {name: value for name, value in params.items() if name.startswith(SKORCH_PREFIXES)}
-        theirs = {name: value for name, value in params.items() if name not in ours}
-        # scikit-learn would set those before the first wrong one.
-        check_names(self, theirs, self._own_names(), ValueError)
-        super().set_params(**theirs)
-        if ours:
-            self._skorch_params = self._skorch_params | ours
-        return self
-
-    def _own_names(self):
-        return list(inspect.signature(type(self)).parameters)

@@ -12,7 +12,7 @@ import torch
 from skmeta.core.backbones import MLP, InputAndMLP
 from skmeta.engine import threads_of_answer, updates_of
 from skmeta.tasks import limits
-from skmeta.tasks.batch import Rows, make_batch
+from skmeta.tasks.batch import Rows, make_batch, mapped
 from skmeta.tasks.episodes import Episodes, GivenEpisodes
 from skmeta.tasks.preparation import Preparation
 from skmeta.tasks.rows import concatenate_rows
@@ -80,14 +80,18 @@ def _support(network, question, n_steps):
     rows, none = torch.arange(n)[None], torch.zeros(1, 0)
     episode = Episodes(rows, ones_if_none(question.weight, n)[None], none.long(), none)
     read = network.labels.read(episode, question.targets, asked=False)
-    targets = read["support_y"][0]
-    if targets.is_floating_point():
-        targets = targets.to(network.dtype)
+    targets = mapped(lambda t: _as_network_takes(network, t[0]), read["support_y"])
     mask = read["class_mask"][0].to(network.device) if "class_mask" in read else None
     weight = read.get("support_weight", episode.support_weight)[0].to(network.device, network.dtype)
     rows = network.rows(question.X)
-    how = {"n_steps": n_steps if n else 0, "parts": limits.parts(n, rows.shape)}
-    return (rows, targets.to(network.device), weight, mask), how
+    # Where targets are a dict, a row has many of them, which no slice of rows is of.
+    parts = (slice(None),) if isinstance(targets, dict) else limits.parts(n, rows.shape)
+    how = {"n_steps": n_steps if n else 0, "parts": parts}
+    return (rows, targets, weight, mask), how
+
+
+def _as_network_takes(network, targets):
+    return targets.to(network.device, network.dtype if targets.is_floating_point() else targets.dtype)
 
 
 # Tensors of the last layer that only a variance takes.

@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from skmeta.core.backbones import BATCH_NORMS, MLP, InputAndMLP
+from skmeta.tasks.pages import MULTIPLE
 
 # Images have so many channels: grey, colours, or colours and opacity.
 CHANNELS = 1, 3, 4
+ALONE = "module must map each row alone; its features of a row depend on the rows beside it."
 
 
 def make_backbone(module, input_shape, hidden_layer_sizes, kwargs, keeps_input=False, n_centers=0):
@@ -43,13 +45,35 @@ def count_features(backbone, rows):
 
     Lazy layers learn their shapes by it.
     """
-    features, alone = _features(backbone, rows), _features(backbone, rows[:1])
+    features, alone = (_passed(backbone, part).flatten(1) for part in (rows, rows[:1]))
     _check_no_batch_statistics(backbone)
     if not torch.allclose(features[:1], alone, rtol=1e-3, atol=1e-4, equal_nan=True):
-        raise ValueError(
-            "module must map each row alone; its features of a row depend on the rows beside it."
-        )
+        raise ValueError(ALONE)
     return features.shape[1]
+
+
+def look_at_map(module, pages):
+    """Channels and stride of the feature map that a module makes of pages ``(n_pages, ...)``.
+
+    A page must be mapped alone. Lazy layers learn their shapes by it.
+    """
+    seen, alone = _passed(module, pages), _passed(module, pages[:1])
+    _check_no_batch_statistics(module)
+    if seen.ndim != 4 or len(seen) != len(pages):
+        raise ValueError(
+            "module must map images to a feature map, (n_images, n_features, rows, columns); it mapped "
+            f"{tuple(pages.shape)} to {tuple(seen.shape)}. Leave pooling and flattening layers out."
+        )
+    strides = {side / cells for side, cells in zip(pages.shape[2:], seen.shape[2:], strict=True)}
+    stride = int(max(strides))
+    if strides != {stride} or MULTIPLE % stride:
+        raise ValueError(
+            f"module must have one stride that divides {MULTIPLE}, as 4 does; it mapped images of "
+            f"{tuple(pages.shape[2:])} pixels to {tuple(seen.shape[2:])} cells. Pad its convolutions."
+        )
+    if not torch.allclose(seen[:1], alone, rtol=1e-3, atol=1e-4, equal_nan=True):
+        raise ValueError(ALONE)
+    return seen.shape[1], stride
 
 
 def _call(module, input_shape, kwargs):
@@ -74,12 +98,12 @@ def _uncompiled(module):
     return module
 
 
-def _features(backbone, rows):
+def _passed(backbone, rows):
     """What the backbone makes of rows in eval mode; its layers are left in the modes that they were in."""
     modes = {layer: layer.training for layer in backbone.modules()}
     try:
         with torch.no_grad():
-            return backbone.eval()(rows).flatten(1)
+            return backbone.eval()(rows)
     except Exception as error:
         shape = tuple(rows.shape[1:])
         raise ValueError(

@@ -33,7 +33,8 @@ def _is_sizes(value):
     return isinstance(value, (tuple, list)) and all(map(COUNT.allows, value))
 
 
-def _is_range(value):
+def is_range(value):
+    """Whether a value is a pair of ints in order, none below zero."""
     if not isinstance(value, (tuple, list)) or len(value) != 2 or not all(map(SIZE.allows, value)):
         return False
     return value[0] <= value[1]
@@ -73,7 +74,7 @@ CONSTRAINTS = {
     "label_space": [Options(("auto", "shared", "per_task"))],
     "n_way": [Number(Integral, 2)],
     "sampling": [SAMPLING],
-    "n_shot": [SIZE, Kind(_is_range, "a pair (least, most) of ints, 0 <= least <= most"), AUTO],
+    "n_shot": [SIZE, Kind(is_range, "a pair (least, most) of ints, 0 <= least <= most"), AUTO],
     "n_query": [COUNT],
     "class_weight": [
         NONE,
@@ -134,6 +135,7 @@ def check_params(estimator):
         if name.startswith("iterator_train__") and not allowed:
             known = " and ".join(n for n in CONSTRAINTS if n.startswith("iterator_train__"))
             raise ValueError(f"{owner} has no parameter {name!r}, set to {value!r}; it takes {known}.")
+        allowed = estimator._own_rules.get(name, allowed)
         if name == "meta_gradient" and hasattr(estimator, "meta_model"):
             allowed = [Options(("second_order", "first_order"))]  # the others would not train it
         if name == "head" and not hasattr(estimator, "label_space"):

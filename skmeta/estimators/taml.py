@@ -6,6 +6,7 @@ from sklearn.exceptions import NotFittedError
 
 from skmeta.core.meta_models import BasisMetaModel
 from skmeta.estimators.classifier import MetaClassifier
+from skmeta.estimators.detector import MetaDetector
 from skmeta.estimators.inference import updates_of_net
 from skmeta.estimators.regressor import MetaRegressor
 
@@ -49,7 +50,7 @@ class MetaModelMixin:
         if not hasattr(self, "_adapted_to"):
             raise NotFittedError(
                 f"This {type(self).__name__} does not have the support set that updates_ needs: adapt keeps "
-                "it, fit, deep copies and pickles do not. Call adapt(X_support, y_support) before."
+                f"it, fit, deep copies and pickles do not. Call adapt({self._support}) before."
             )
         return updates_of_net(self._network(), *self._adapted_to)
 
@@ -142,4 +143,43 @@ class TAMLRegressor(MetaModelMixin, MetaRegressor):
     >>> X, y = tasks[-1]
     >>> reg.adapt(X[:5], y[:5]).predict(X[5:]).shape
     (15,)
+    """
+
+
+class TAMLDetector(MetaModelMixin, MetaDetector):
+    """Few-shot detector of objects that meta-learns an initialisation and an update rule (TAML).
+
+    As ``TMAMLDetector``, with a meta-model g that predicts from a task's support set what else to change in
+    each of the ``inner_steps``::
+
+        theta_i <- theta_i - inner_lr * grad L_i^S(theta_i) + meta_model_lr * g(theta_i, support set)
+        minimise over theta and g:  mean_i L_i^Q(theta_i)
+
+    g sees probabilities and heat of the support set's cells in the place of outputs and targets. It first
+    predicts zero, so an untrained TAML is TMAML.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    References
+    ----------
+    X. Zhou, D. Wang, P. Krähenbühl, Objects as Points, 2019, arXiv 1904.07850.
+
+    S. Baik et al., Meta-Learning with Adaptive Hyperparameters, NeurIPS 2020.
+
+    Examples
+    --------
+    >>> from skmeta import TAMLDetector
+    >>> from skmeta.datasets import make_pages
+    >>> tasks = make_pages(3, characters="digits", n_pages=3, random_state=0).tasks
+    >>> detector = TAMLDetector(max_iter=2, random_state=0).fit(tasks[:2])
+    >>> images, targets = tasks[2]
+    >>> found = detector.adapt(images[:1], targets[:1]).predict(images[1:])
+    >>> sorted(found[0])
+    ['boxes', 'labels', 'scores']
     """

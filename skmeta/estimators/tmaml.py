@@ -1,6 +1,7 @@
 """TMAML: a learned initialisation, adapted by gradient steps."""
 
 from skmeta.estimators.classifier import MetaClassifier
+from skmeta.estimators.detector import MetaDetector
 from skmeta.estimators.regressor import MetaRegressor
 
 
@@ -90,4 +91,50 @@ class TMAMLRegressor(MetaRegressor):
     >>> X, y = tasks[-1]
     >>> reg.adapt(X[:5], y[:5]).predict(X[5:]).shape
     (15,)
+    """
+
+
+class TMAMLDetector(MetaDetector):
+    """Few-shot detector of objects that meta-learns an initialisation (TMAML).
+
+    From a few annotated images, find all objects of their classes on others. A fully convolutional network
+    maps an image to a grid of cells. A task's last layer tells of each cell whether the centre of an object
+    is there, of which class, and where its box is (Objects as Points). The classes' part of that layer is
+    solved on the support set's cells, by a ridge regression with learned weights and precisions. Then
+    ``inner_steps`` gradient steps on the loss of the support set, none by default, change the last layer, and
+    what else ``adapt_params`` names. Meta-training goes through both::
+
+        theta_i <- theta_i - inner_lr * grad L_i^S(theta_i),   starting at theta and the solved layer
+        minimise over theta:  mean_i L_i^Q(theta_i)
+
+    with a focal loss of the heat at centres and an absolute one of boxes. Predictions are inductive: what is
+    found on an image does not depend on the others.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    References
+    ----------
+    X. Zhou, D. Wang, P. Krähenbühl, Objects as Points, 2019, arXiv 1904.07850.
+
+    C. Finn, P. Abbeel, S. Levine, Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks,
+    ICML 2017.
+
+    L. Bertinetto et al., Meta-learning with differentiable closed-form solvers, ICLR 2019: the solved head.
+
+    Examples
+    --------
+    >>> from skmeta import TMAMLDetector
+    >>> from skmeta.datasets import make_pages
+    >>> tasks = make_pages(3, characters="digits", n_pages=3, random_state=0).tasks
+    >>> detector = TMAMLDetector(max_iter=2, random_state=0).fit(tasks[:2])
+    >>> images, targets = tasks[2]
+    >>> found = detector.adapt(images[:1], targets[:1]).predict(images[1:])
+    >>> sorted(found[0])
+    ['boxes', 'labels', 'scores']
     """

@@ -19,10 +19,11 @@ class Batch(NamedTuple):
     """
 
     support_x: torch.Tensor  # (n_tasks, n_support, ...)
-    support_y: torch.Tensor  # (n_tasks, n_support) class numbers, or (n_tasks, n_support, n_outputs)
+    # (n_tasks, n_support) class numbers, (n_tasks, n_support, n_outputs) values, or a dict of tensors
+    support_y: torch.Tensor | dict
     support_weight: torch.Tensor  # (n_tasks, n_support), zero for what fills up
     query_x: torch.Tensor  # (n_tasks, n_query, ...)
-    query_y: torch.Tensor | None = None
+    query_y: torch.Tensor | dict | None = None
     query_weight: torch.Tensor | None = None
     class_mask: torch.Tensor | None = None  # (n_tasks, n_way): which classes an episode has
     output_scale: torch.Tensor | None = None  # (n_tasks, n_outputs): from outputs to units of the query's y
@@ -35,6 +36,13 @@ class Batch(NamedTuple):
     def target(self):
         """What the objective compares with."""
         return {"query_y": self.query_y, "query_weight": self.query_weight}
+
+
+def mapped(function, values):
+    """``function`` of a tensor, or of each in a dict of them: targets may be more than one tensor."""
+    if isinstance(values, dict):
+        return {name: function(t) for name, t in values.items()}
+    return function(values)
 
 
 class Rows:
@@ -220,13 +228,15 @@ def make_batch(episodes, rows, labels, targets, *, dtype, asked=True, generator=
     if rows.weight is not None:
         episodes = episodes.weighted(rows.weight)
     read = {"support_weight": episodes.support_weight} | labels.read(episodes, targets, asked)
-    read = {n: t.to(dtype) if t.is_floating_point() else t for n, t in read.items()}
+    read = {
+        n: mapped(lambda t: t.to(dtype) if t.is_floating_point() else t, part) for n, part in read.items()
+    }
     if generator is None:
         read |= {"support_x": rows[episodes.support], "query_x": rows[episodes.query]}
     else:
         both = rows.augmented(torch.cat([episodes.support, episodes.query], 1), generator)
         read["support_x"], read["query_x"] = both.tensor_split([episodes.support.shape[1]], 1)
-    return Batch(**{name: part.to(rows.device) for name, part in read.items()})
+    return Batch(**{name: mapped(lambda t: t.to(rows.device), part) for name, part in read.items()})
 
 
 def _at(targets, index):

@@ -29,6 +29,16 @@ class Episodes(NamedTuple):
             support_weight=self.support_weight * support, query_weight=self.query_weight * query
         )
 
+    def narrowed(self):
+        """The same episodes, without columns in which all that there is fills up."""
+        support, query = ((w > 0).any(0) for w in (self.support_weight, self.query_weight))
+        return Episodes(
+            self.support[:, support],
+            self.support_weight[:, support],
+            self.query[:, query],
+            self.query_weight[:, query],
+        )
+
     def rows(self):
         """``(support, query)`` row numbers of each episode: int arrays, without what fills up."""
         for support, kept, query, asked in zip(*self, strict=True):

@@ -18,6 +18,8 @@ JOINED_AT_ONCE = 1000
 NUMBERS_SOLVED_AT_ONCE = 2**18
 # Rows that are enough to know a module's shapes; it must map each of them alone.
 SAMPLE_ROWS = 8
+# Images that are enough to know the shape of a module's feature map, and the colours of pixels.
+SAMPLE_PAGES, PAGES_LOOKED_AT = 2, 64
 # Tasks, and rows, that are enough to know the features' scales and how exact they are.
 TASKS_LOOKED_AT = 256
 ROWS_LOOKED_AT = 1024
