@@ -789,6 +789,8 @@ OUT_OF_RANGE = [
         [-1, 1.0, "5", None, True, (3, 2), (-1, 2), (0, 1.5), (1,), (1, 2, 3), (0, True), {0, 5}],
     ),
     ("sampling", "one of {'auto', 'natural', 'stratified'}", ["random", None, 1]),
+    ("quantile", "a float in (0, 1)", [0, 1, 1.0, "a", None]),
+    ("loss", "one of {'squared_error', 'huber',", ["l1", None, 1]),
     ("n_query", "an int in [1, inf)", [0, 1.0]),
     ("inner_lr", "a float in (0, inf)", [-1, 0, np.nan, np.inf, "0.1", None, True]),
     ("inner_steps", "an int in [1, inf)", [0, 1.5]),

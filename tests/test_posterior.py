@@ -35,7 +35,7 @@ HEADS = {
     "logistic": partial(LogisticHead, N_FEATURES),
     "huber": partial(ReweightedHead, N_FEATURES, 2, Huber()),
     "laplace": partial(ReweightedHead, N_FEATURES, 2, AbsoluteError()),
-    "poisson": partial(PoissonHead, N_FEATURES, 2),
+    "poisson": partial(PoissonHead, N_FEATURES, 2, 0.0),
 }
 OWN = [name for name in HEADS if name.endswith("own")]
 CLASSES = [name for name in HEADS if name not in VALUES]

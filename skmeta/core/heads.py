@@ -17,10 +17,12 @@ class LinearHead(nn.Module):
 
     reads_support = is_posterior = False
 
-    def __init__(self, n_features, n_outputs):
+    def __init__(self, n_features, n_outputs, level=None):
         super().__init__()
         layer = nn.Linear(n_features, n_outputs)
         self.weight, self.bias = layer.weight, layer.bias
+        if level is not None:  # of outputs, where they start
+            self.bias.data += level
 
     def forward(self, features, y, weight, n_way):
         return {"weight": self.weight, "bias": self.bias}

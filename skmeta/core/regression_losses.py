@@ -22,15 +22,17 @@ from skmeta.core.losses import weighted_mean
 THRESHOLD = 1.345
 # Least square of a residual whose size is divided by, in units of the noise's variance.
 LEAST_SQUARE = 1e-4
-# Least variance of a logarithm of a rate, and largest size of that logarithm: rates stay finite.
+# Least variance of a logarithm of a rate, and largest size of both: rates stay finite.
 LEAST_VARIANCE, MOST_LOG_RATE = 1e-6, 30.0
 
 
 class RegressionLoss:
     """Base of them."""
 
-    # Whether a few targets unlike all others may say little of level and scale, and whether they are rates.
-    is_robust, of_rates = False, False
+    # Whether a task's level and scale must not depend on a few targets unlike the others.
+    is_robust = False
+    # Whether outputs are logarithms of rates.
+    of_rates = False
     # Whether outputs have a variance.
     has_variance = True
 
@@ -135,7 +137,7 @@ class Poisson(RegressionLoss):
     def of_answers(self, mean, variance, y):
         if mean.device.type != "mps":  # which knows no doubles: logarithms of large factorials differ little
             mean, variance, y = mean.double(), variance.double(), y.double()
-        variance = variance.clamp_min(LEAST_VARIANCE)
+        variance = variance.clamp(LEAST_VARIANCE, MOST_LOG_RATE)
         log_rate, log_shape = within(mean + variance / 2), -_log_expm1(variance)
         shape = log_shape.exp()
         log_total = torch.logaddexp(log_rate, log_shape)

@@ -17,7 +17,7 @@ FOR_A_THREAD = 524_288
 
 
 class _Lent:
-    """torch's number of threads as it was before the first who chose one now, and how many have."""
+    """torch's number of threads before the first of the choices that hold now, and their count."""
 
     lock, n_choices, number = threading.Lock(), 0, None
 
@@ -40,9 +40,10 @@ def threads_of_fit(learner, n_rows):
 
 @contextmanager
 def threads_of_answer(learner, n_rows):
-    """The same to adapt to ``n_rows`` or to answer them, which takes less time than to begin a thread.
+    """The same to adapt to ``n_rows`` or to answer them.
 
-    So it goes back to the number of this thread.
+    An answer takes less time than to begin a thread, which alone could tell the number of threads to come. So
+    that number becomes the one of this thread, and a thread that begins meanwhile has what is chosen here.
     """
     if torch.get_num_threads() == 1 or getattr(_around, "number", None):
         yield

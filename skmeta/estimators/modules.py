@@ -103,7 +103,9 @@ def _passed(backbone, rows):
     modes = {layer: layer.training for layer in backbone.modules()}
     try:
         with torch.no_grad():
-            return backbone.eval()(rows)
+            made = backbone.eval()(rows)
+            made.flatten(1)  # what is no tensor fails here
+            return made
     except Exception as error:
         shape = tuple(rows.shape[1:])
         raise ValueError(

@@ -14,6 +14,7 @@ from skmeta.core.heads import LinearHead
 from skmeta.core.losses import one_minus
 from skmeta.core.posterior import GaussianHead
 from skmeta.core.regression_losses import (
+    MOST_LOG_RATE,
     AbsoluteError,
     Huber,
     Poisson,
@@ -31,13 +32,14 @@ from skmeta.tasks.split import usable_rows
 from skmeta.tasks.targets import AsTheyAre, CommonScale, TargetScaler, are_alike, moments, robust_moments
 from skmeta.tasks.weights import ones_if_none
 
+# What the sum of counts is taken to be more, so that it has a logarithm.
+HALF_A_COUNT = 0.5
 # Least variance of counts beyond that of a Poisson distribution, in units of it.
 LEAST_EXCESS = 1e-6
 LOSSES = {
     "squared_error": squared_error,
     "huber": Huber(),
     "absolute_error": AbsoluteError(),
-    "quantile": Quantile,
     "poisson": Poisson(),
 }
 
@@ -47,7 +49,8 @@ class TargetPlan:
     """How a fit reads the targets, shape (n_rows, n_outputs), of tasks numbered by ``task``.
 
     ``rows`` are those of tasks that can give an episode. ``weight`` is what each row counts; None is one.
-    ``n_centers`` are those of the kernel that the start has, if any.
+    ``n_centers`` are those of the kernel that the start has, if any. ``log_rate`` is the logarithm of the
+    mean of targets that are rates, where outputs start.
     """
 
     targets: torch.Tensor
@@ -60,6 +63,7 @@ class TargetPlan:
     weight: np.ndarray | None
     scaler: TargetScaler | CommonScale | AsTheyAre | None = None
     spread: torch.Tensor | None = None
+    log_rate: torch.Tensor | None = None
     n_centers: int = 0
 
     n_way = None
@@ -103,6 +107,10 @@ class TargetPlan:
         if self.scaler is None:
             trained = torch.as_tensor(key % 2 == 1)
             self.scaler = self._scaler([values[trained] for values in all_moments], of_task)
+        if self.loss.of_rates:
+            of_rows = ones_if_none(self.weight, len(order))[rows]
+            total = (self.targets[rows] * of_rows[:, None]).sum(0)
+            self.log_rate = ((total + HALF_A_COUNT) / of_rows.sum()).log()
         _, scale = self.scaler.from_moments(*all_moments)
         self.spread = scale[torch.as_tensor(part)]
 
@@ -117,10 +125,10 @@ class TargetPlan:
     def make_head(self, n_features):
         size = n_features, self.targets.shape[1]
         if self.head != "posterior":
-            return LinearHead(*size)
-        if self.loss == squared_error:
-            return GaussianHead(*size)
-        return PoissonHead(*size) if self.loss.of_rates else ReweightedHead(*size, self.loss)
+            return LinearHead(*size, self.log_rate)
+        if self.loss.of_rates:
+            return PoissonHead(*size, self.log_rate)
+        return GaussianHead(*size) if self.loss == squared_error else ReweightedHead(*size, self.loss)
 
 
 class MetaRegressor(RegressorMixin, MetaEstimator):
@@ -139,7 +147,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         linear one. ``"absolute_error"``: what is predicted is the median. ``"quantile"``: a quantile, without
         deviations. ``"poisson"``: counts, or other targets of 0 or more; their logarithms are linear in the
         features, and rates may vary from row to row. But for the squared error, the posterior head takes
-        eight steps of weighted ridge regression (of quantiles twenty), and its prior is found by training
+        eight steps of weighted ridge regression (of quantiles twenty or more), and its prior is found by training
         episodes, without a kernel.
     quantile : float in (0, 1)
         What is predicted with ``loss="quantile"``.
@@ -160,6 +168,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
 
     score = MetaEstimator.score  # of tasks too; RegressorMixin's knows rows only
     _least_to_score = 2  # R² of one row is not defined
+    _loss = squared_error  # of the last fit
 
     def __init__(self, *args, loss="squared_error", quantile=0.5, **kwargs):
         super().__init__(*args, **kwargs)
@@ -186,14 +195,15 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         ValueError
             If deviations are asked for, but the head is not the posterior one, or the loss has none.
         """
-        answers = self._answers(X, with_variance=return_std or self._loss().of_rates)
+        answers = self._answers(X, with_variance=return_std or self._loss.of_rates)
         predicted = self.decide(self._means(answers), self._level_and_scale)
         if not return_std:
             return predicted
-        if not self._loss().has_variance:
+        if not self._loss.has_variance:
             raise ValueError(
-                f"This {type(self).__name__} has no deviations: loss={self.loss!r} is of one quantile alone. "
-                "Fit with head='posterior' and loss='squared_error', 'huber', 'absolute_error' or 'poisson'."
+                f"This {type(self).__name__} has no deviations: loss='quantile' is of one quantile alone. "
+                "Fit two with the quantiles of both ends, or one with head='posterior' and "
+                "loss='squared_error', 'huber', 'absolute_error' or 'poisson'."
             )
         if "variance" not in answers:
             gradient = "" if self.meta_gradient in THROUGH_STEPS else " and meta_gradient='second_order'"
@@ -201,8 +211,8 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
                 f"This {type(self).__name__} has no deviations: its head is not the posterior of the last "
                 f"layer. Fit with head='posterior'{gradient}."
             )
-        if self._loss().of_rates:  # of a rate, times what it varies by, and of a count with that rate
-            excess = np.expm1(answers["variance"]).reshape(predicted.shape)
+        if self._loss.of_rates:  # of a rate, times what it varies by, and of a count with that rate
+            excess = np.expm1(_bounded_variance(answers)).reshape(predicted.shape)
             return predicted, np.sqrt(predicted + predicted**2 * excess)
         _, scale = self._level_and_scale
         return predicted, (scale * np.sqrt(answers["variance"])).reshape(predicted.shape)
@@ -227,7 +237,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         """
         check_value("predict_interval", "coverage", coverage, [Number(Real, 0, 1, closed=False)])
         predicted, deviation = self.predict(X, return_std=True)
-        if self._loss().of_rates:
+        if self._loss.of_rates:
             return _interval_of_counts(predicted, deviation, coverage)
         half = norm.ppf((1 + coverage) / 2) * deviation
         return np.stack([predicted - half, predicted + half], axis=-1)
@@ -235,21 +245,22 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.loss == "poisson"
         return tags
 
     def decide(self, outputs, level_and_scale):
         """Targets by scaled ones of shape (n_rows, n_outputs)."""
         level, scale = level_and_scale
-        if self._loss().of_rates:
+        if self._loss.of_rates:
             outputs = within(torch.as_tensor(outputs)).exp().numpy()
         return (level + scale * outputs).reshape(len(outputs), *self._y_shape)
 
     def _means(self, answers):
-        if self._loss().of_rates and "variance" in answers:  # the mean of a log-normal rate
-            return answers["outputs"] + answers["variance"] / 2
+        if self._loss.of_rates and "variance" in answers:  # the mean of a log-normal rate
+            return answers["outputs"] + _bounded_variance(answers) / 2
         return answers["outputs"]
 
-    def _loss(self):
+    def _chosen_loss(self):
         return Quantile(self.quantile) if self.loss == "quantile" else LOSSES[self.loss]
 
     _own_classes = False
@@ -263,24 +274,18 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         self._check_head_can_learn(head)
         shots = chosen_shots(self.n_shot, head, ("natural",))
         rows = usable_rows(tasks, None, natural=True, own_classes=False, n_shot=shots["natural"])
-        self._check_targets(tasks.y)
+        loss = self._chosen_loss()
+        _check_targets(tasks.y, loss)
         return TargetPlan(
             _as_columns(tasks.y),
             tasks.task,
             rows,
             tasks.n_tasks == 1,
             head,
-            self._loss(),
+            loss,
             shots,
             tasks.weight,
         )
-
-    def _check_targets(self, y, where=""):
-        if self._loss().of_rates and (y < 0).any():
-            raise ValueError(
-                f"{where}y must be 0 or more with loss={self.loss!r}; got {y.min():g}. Use another loss, "
-                "such as 'squared_error', for targets that may be negative."
-            )
 
     def _check_combination(self):
         super()._check_combination()
@@ -299,14 +304,14 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         plan.scaler = self._labels.scaler  # what was learned is in its units
 
     def _keep_plan(self, plan, tasks):
-        self._labels, self._y_shape = Values(plan.scaler), tasks.y.shape[1:]
+        self._labels, self._y_shape, self._loss = Values(plan.scaler), tasks.y.shape[1:], plan.loss
 
     def _encode_support(self, y, weight, where=""):
         """A task's targets, what its rows count, and the level and scale that lead back from outputs."""
         if y.shape[1:] != self._y_shape:
             expected = ("n_rows", *self._y_shape)
             raise ValueError(f"{where}y has the shape {y.shape}, but fit had y of the shape {expected}.")
-        self._check_targets(y, where)
+        _check_targets(y, self._loss, where)
         targets = _as_columns(y)
         level, scale = self._labels.scaler(targets, ones_if_none(weight, len(y)))
         return targets, weight, (level.numpy(), scale.numpy())
@@ -321,8 +326,21 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         return r2_score(y, predicted, sample_weight=weight)
 
 
+def _bounded_variance(answers):
+    """Variances of logarithms of rates, as the loss bounds them."""
+    return answers["variance"].clip(max=MOST_LOG_RATE)
+
+
+def _check_targets(y, loss, where=""):
+    if loss.of_rates and (y < 0).any():
+        raise ValueError(
+            f"{where}y must be 0 or more with loss='poisson'; got {y.min():g}. Use another loss, such as "
+            "'squared_error', for targets that may be negative."
+        )
+
+
 def _interval_of_counts(rate, deviation, coverage):
-    """Ends of the shortest interval of whole numbers that leaves out so much on each side, at most."""
+    """Ends of an interval of whole numbers, beyond each of which counts are as improbable, at most."""
     excess = np.maximum(deviation**2 - rate, LEAST_EXCESS * rate)
     counts = nbinom(rate**2 / excess, rate / (rate + excess))
     return np.stack([counts.ppf((1 - coverage) / 2), counts.ppf((1 + coverage) / 2)], axis=-1)

@@ -27,25 +27,32 @@ def moments(y, weight):
 def robust_moments(y, weight):
     """The same, of which few targets unlike the others tell little: median and median absolute deviation."""
     n = weight.sum(-1, keepdim=True).to(y.dtype)
+    weight = weight[..., None].expand_as(y)
     median = _weighted_median(y, weight)
-    deviation = MAD_OF_NORMAL * _weighted_median((y - median[..., None, :]).abs(), weight)
-    # Of half of the targets or more that are the same, the deviation would be zero.
-    variance = torch.where(deviation > 0, deviation.square(), moments(y, weight)[2])
-    return n.expand_as(median), median, variance
+    size = (y - median[..., None, :]).abs()
+    deviation = _weighted_median(size, weight)
+    # If half of the targets or more are the same, that is zero: then by the others, if they are two or more.
+    differs = weight * (size > 0)
+    several = (differs > 0).sum(-2) > 1
+    of_others = _weighted_median(size, differs, lower=True).where(several, torch.zeros_like(median))
+    deviation = MAD_OF_NORMAL * torch.where(deviation > 0, deviation, of_others)
+    return n.expand_as(median), median, deviation.square()
 
 
-def _weighted_median(values, weight):
-    """Of values ``(..., n_rows, n_outputs)``, each of so much weight; zero of no rows."""
+def _weighted_median(values, weight, lower=False):
+    """Of values ``(..., n_rows, n_outputs)``, each of so much weight; zero of no rows.
+
+    Where two are in the middle, their mean, or the ``lower`` one.
+    """
     if values.shape[-2] == 0:
         return values.new_zeros(*values.shape[:-2], values.shape[-1])
-    weight = weight[..., None].expand_as(values)
     values, order = torch.where(weight > 0, values, torch.inf).sort(-2)
     share = weight.gather(-2, order).cumsum(-2)
     half = share[..., -1:, :] / 2
     # Between the two values at which half of the weight is reached and passed: both, of an even number.
     reached, passed = ((share < half).sum(-2), (share <= half).sum(-2).clamp_max(values.shape[-2] - 1))
-    both = torch.stack([values.gather(-2, i[..., None, :])[..., 0, :] for i in (reached, passed)])
-    return both.mean(0).where(half[..., 0, :] > 0, 0.0)
+    both = [values.gather(-2, i[..., None, :])[..., 0, :] for i in (reached, reached if lower else passed)]
+    return torch.stack(both).mean(0).where(half[..., 0, :] > 0, 0.0)
 
 
 class TargetScaler:
