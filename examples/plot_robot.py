@@ -8,7 +8,7 @@ drives it from then on: at each step it imagines what many plans of a second or 
 the first move of the best ones (model-predictive control; Nagabandi et al., Learning to adapt in dynamic,
 real-world environments through meta-reinforcement learning, ICLR 2019).
 
-    python examples/plot_robot.py              # up to nine minutes on two cores
+    python examples/plot_robot.py              # less than nine minutes on two cores
     python examples/plot_robot.py --robots 10  # the figures in README.md
     python examples/plot_robot.py --quick      # to see that it runs
 

@@ -20,6 +20,8 @@ from torch import nn
 LEAST_SQUARE, FLAT = 1e-8, 1e-4
 # Least share of what is known of a row that is left without it.
 LEAST_LEFT = 1e-6
+# Least log variance of the noise: of targets that are all the same, none would be most likely.
+LEAST_LOG_NOISE = -23.0
 # Numbers that are copied in double precision, at most.
 MOST_EXACT = 2**22
 # Rows of a task up to which the steps of training have converged.
@@ -245,7 +247,7 @@ class GaussianHead(PosteriorHead):
             weights,
             deviation=deviation.expand_as(weights),
             spread=spread,
-            noise=self.log_noise.exp().expand(weights.shape[:-1]),
+            noise=self.noise.expand(weights.shape[:-1]),
         )
 
     def _posterior(self, x, before, y, weight):
@@ -253,7 +255,12 @@ class GaussianHead(PosteriorHead):
 
         ``x`` has the shape ``(..., n_outputs, n_rows, q)``, the others that without ``q``.
         """
-        return weighted_ridge(x, y - before, weight, (-self.log_noise).exp()[:, None])
+        return weighted_ridge(x, y - before, weight, 1 / self.noise[:, None])
+
+    @property
+    def noise(self):
+        """Variance of the noise of each output."""
+        return self.log_noise.clamp_min(LEAST_LOG_NOISE).exp()
 
     def calibrated(self, layer):
         """The same; deviations are multiplied by the factor."""

@@ -45,7 +45,7 @@ class ReweightedHead(GaussianHead):
         return [False] * TO_THE_MEDIAN + [True] * max(FROM_THE_MEDIAN, math.ceil(n_steps))
 
     def _posterior(self, x, before, y, weight):
-        precision, t = (-self.log_noise).exp()[:, None], y - before
+        precision, t = 1 / self.noise[:, None], y - before
         f, variance = torch.zeros_like(t), x.square().sum(-1)
         for shifts in self._steps():
             square = ((t - f).square() + variance) * precision
@@ -70,7 +70,7 @@ class PoissonHead(GaussianHead):
         self.mean.data[:, -1] = log_rate
 
     def _posterior(self, x, before, y, weight):
-        noise = self.log_noise.exp()[:, None]
+        noise = self.noise[:, None]
         rate = y + 0.5
         u, spread = weighted_ridge(x, rate.log() - before, weight, rate / (1 + noise * rate))
         for _ in range(N_STEPS):

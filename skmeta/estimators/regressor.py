@@ -147,8 +147,8 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         linear one. ``"absolute_error"``: what is predicted is the median. ``"quantile"``: a quantile, without
         deviations. ``"poisson"``: counts, or other targets of 0 or more; their logarithms are linear in the
         features, and rates may vary from row to row. But for the squared error, the posterior head takes
-        eight steps of weighted ridge regression (of quantiles twenty or more), and its prior is found by training
-        episodes, without a kernel.
+        eight steps of weighted ridge regression, of quantiles twenty or more, and its prior is found by
+        training episodes, without a kernel.
     quantile : float in (0, 1)
         What is predicted with ``loss="quantile"``.
     n_shot : int, tuple (least, most) or "auto"
