@@ -137,7 +137,7 @@ BROKEN = {
     "optimizer__weight_decay": 0.125,
 }
 FLAGS = {"learn_inner_lr": False, "early_stopping": True, "warm_start": False}
-OWN = {TMAMLClassifier: {"n_way": 2}, TAMLRegressor: {"meta_model_lr": 0.125}}
+OWN = {TMAMLClassifier: {"n_way": 2}, TAMLRegressor: {"meta_model_lr": 0.125, "quantile": 0.25}}
 
 
 def of_kind(kind, value):
