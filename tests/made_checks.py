@@ -75,11 +75,11 @@ class TrainsItsPrior:
 
 
 class ReadyClassifier(TrainsItsPrior, skmeta.FewShotClassifier):
-    _learner = skmeta.TMAMLClassifier(random_state=0)
+    _learner = skmeta.TMAMLClassifier(**SHORT, random_state=0)
 
 
 class ReadyRegressor(TrainsItsPrior, skmeta.FewShotRegressor):
-    _learner = skmeta.TMAMLRegressor(random_state=0)
+    _learner = skmeta.TMAMLRegressor(**SHORT, random_state=0)
 
 
 def texts_of_chain(error):
