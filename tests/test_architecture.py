@@ -23,7 +23,7 @@ FLOOR = {part: i for i, row in enumerate(FLOORS) for part in row}
 # The same inside the two wings.
 ROOMS = {
     "core": [
-        {"augment", "inequality", "kernel"},
+        {"augment", "inequality", "kernel", "ridge"},
         {"backbones"},
         {"inner_loop", "heads", "posterior", "losses"},
         {"meta_models", "mixed_model", "calibration", "cells", "regression_losses"},

@@ -19,11 +19,10 @@ from skmeta.core.posterior import (
     logits,
     moderated,
     predict,
-    ridge,
-    variance_along,
 )
 from skmeta.core.regression_losses import AbsoluteError, Huber, Poisson, squared_error
 from skmeta.core.reweighted import PoissonHead, ReweightedHead
+from skmeta.core.ridge import ridge, variance_along
 
 N_FEATURES, N_CLASSES = 4, 3
 # Each takes a support set of class numbers, or of values, of which these are the losses.

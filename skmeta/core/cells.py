@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.functional import logsigmoid
 
 from skmeta.core.losses import weighted_mean
-from skmeta.core.posterior import ridge, with_constant
+from skmeta.core.ridge import ridge, with_constant
 from skmeta.detection.cells import N_BOX
 
 # Heat of a cell that holds a centre.
@@ -117,8 +117,3 @@ class CellLoss:
     def told(outputs, y):
         """Probabilities and heat, as a meta-model sees outputs and targets."""
         return outputs[..., N_BOX:].sigmoid(), y["heat"]
-
-
-def minus(loss, outputs, y, weight):
-    """A loss, as a score."""
-    return -loss(outputs, y, weight)

@@ -38,7 +38,7 @@ def of_query(measure, outcome, target):
 
 
 def log_likelihood(loss, outcome, target):
-    """What more of is better, where the loss is a surprise."""
+    """Minus the loss, which more of is better: of a surprise, the log likelihood."""
     return -of_query(loss, outcome, target)
 
 

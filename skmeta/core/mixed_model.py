@@ -2,7 +2,7 @@
 
 import torch
 
-from skmeta.core.posterior import by_rows, cholesky, with_constant
+from skmeta.core.ridge import by_rows, cholesky, with_constant
 
 # Least variance of the noise of targets that are of the order of one.
 LEAST_NOISE = 1e-10

@@ -26,6 +26,11 @@ LEAST_SQUARE = 1e-4
 LEAST_VARIANCE, MOST_LOG_RATE = 1e-6, 30.0
 
 
+def _curvature_of_size(square):
+    """Of the parabola above the size of a residual."""
+    return (2 / square.clamp_min(LEAST_SQUARE)).sqrt()
+
+
 class RegressionLoss:
     """Base of them."""
 
@@ -97,7 +102,7 @@ class AbsoluteError(RegressionLoss):
         return math.sqrt(2) * (y - mean).abs() / variance.sqrt() + (2 * variance).log() / 2
 
     def curvature(self, square):
-        return (2 / square.clamp_min(LEAST_SQUARE)).sqrt()
+        return _curvature_of_size(square)
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class Quantile(RegressionLoss):
         return torch.maximum(self.quantile * residual, (self.quantile - 1) * residual)
 
     def curvature(self, square):
-        return (2 / square.clamp_min(LEAST_SQUARE)).sqrt()
+        return _curvature_of_size(square)
 
     def shift(self, square):
         """What the parabola adds to a target, in deviations of the noise."""

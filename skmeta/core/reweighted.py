@@ -4,8 +4,9 @@ import math
 
 import torch
 
-from skmeta.core.posterior import GaussianHead, damping, variance_along, weighted_ridge
+from skmeta.core.posterior import GaussianHead
 from skmeta.core.regression_losses import within
+from skmeta.core.ridge import damping, variance_along, weighted_ridge
 
 N_STEPS = 8
 # Of a quantile: first to the median, then on; each step leaves |2 q - 1| of what is far. With 4 and 16 steps,

@@ -1,12 +1,12 @@
 """Pages of handwritten characters, some of which are wanted: tasks of object detection."""
 
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch, check_random_state
 
+from ._checks import check_int
 from ._omniglot import SUBSETS, fetch_omniglot
 from ._page_drawing import MAX_ANGLE, MOST_OVERLAP, SCALES, draw_page
 
@@ -112,11 +112,7 @@ def make_pages(
 
 def _check(n_tasks, n_pages, size, subset, characters):
     for name, value, least in (("n_tasks", n_tasks, 1), ("n_pages", n_pages, 1), ("size", size, 128)):
-        if not isinstance(value, Integral) or value < least:
-            raise ValueError(
-                f"The {name!r} parameter of make_pages must be an int in [{least}, inf). "
-                f"Got {value!r} instead."
-            )
+        check_int("make_pages", name, value, least)
     for name, value, values in (
         ("subset", subset, SUBSETS),
         ("characters", characters, ("auto", "omniglot", "digits")),

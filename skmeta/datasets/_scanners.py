@@ -1,12 +1,13 @@
 """Handwritten digits seen through many scanners: one scanner is one task."""
 
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch, check_random_state
+
+from ._checks import check_int
 
 # Calibrated for two labelled rows a digit: there one model for all scanners, and one model for each
 # scanner, both err on every fourth or fifth row, and adaptation on less than every tenth.
@@ -136,25 +137,16 @@ def make_scanners(n_train=80, n_test=40, *, n_train_per_class=20, n_test_per_cla
     """
     digits = load_digits()
     most = int(np.bincount(digits.target).min()) // 2
-    n_train = _check_int("n_train", n_train)
-    n_test = _check_int("n_test", n_test)
-    n_train_per_class = _check_int("n_train_per_class", n_train_per_class, most)
-    n_test_per_class = _check_int("n_test_per_class", n_test_per_class, most)
+    n_train = check_int("make_scanners", "n_train", n_train)
+    n_test = check_int("make_scanners", "n_test", n_test)
+    n_train_per_class = check_int("make_scanners", "n_train_per_class", n_train_per_class, most=most)
+    n_test_per_class = check_int("make_scanners", "n_test_per_class", n_test_per_class, most=most)
     # check_random_state(None) would give NumPy's global state.
     rng = np.random.RandomState() if random_state is None else check_random_state(random_state)
     train_pool, test_pool = _split_digits(digits.target, rng)
     train = [_make_task(digits.images, train_pool, n_train_per_class, rng) for _ in range(n_train)]
     test = [_make_task(digits.images, test_pool, n_test_per_class, rng) for _ in range(n_test)]
     return Bunch(**_columns("train", train), **_columns("test", test), DESCR=DESCR)
-
-
-def _check_int(name, value, most=None):
-    upper = "inf)" if most is None else f"{most}]"
-    if not isinstance(value, Integral) or value < 1 or (most is not None and value > most):
-        raise ValueError(
-            f"The {name!r} parameter of make_scanners must be an int in [1, {upper}. Got {value!r} instead."
-        )
-    return int(value)  # NumPy's small ones would overflow
 
 
 def _split_digits(target, rng):

@@ -90,10 +90,10 @@ class ModuleNetwork:
         """The loss, and its ``Evidence``, as a function of the parameters named in ``adapted``."""
         head_only = all(name.startswith("head.") for name in adapted)
         # When only the head adapts, the features are the same at every step.
-        if head_only and features is None:
-            features = self.features(start, x())
-        elif not head_only:
+        if not head_only:
             features = None
+        elif features is None:
+            features = self.features(start, x())
         n_way = _n_way(weight, class_mask)
 
         def loss(params):

@@ -15,7 +15,6 @@ from skmeta.estimators.auto import N_CENTERS, THROUGH_STEPS, chosen_folds, chose
 from skmeta.estimators.defaults import HasParameters
 from skmeta.estimators.folds import choose_by_folds
 from skmeta.estimators.inference import (
-    Network,
     Question,
     adapted_params,
     answers_of_rows,
@@ -276,22 +275,18 @@ class MetaEstimator(MetaTrained, HasParameters):
 
     def _keep(self, probe, network, plan, seed, tasks, choice):
         """Take what a fit learned, and forget what was adapted before it."""
-        for name in ("adapted_params_", "_adapted_to", "classes_", "feature_names_in_"):
-            vars(self).pop(name, None)
+        self._keep_network(network, tasks.n_tasks)
+        vars(self).pop("feature_names_in_", None)
         self.n_features_in_, self.row_shape_ = probe.n_features_in_, probe.row_shape_
         self._categories = probe._categories
         if hasattr(probe, "feature_names_in_"):
             self.feature_names_in_ = probe.feature_names_in_
-        net = network.net
-        self.net_, self._preparation, self._seed = net, network.preparation, seed
+        self._seed = seed
         self._keep_plan(plan, tasks)
-        self.n_tasks_ = tasks.n_tasks
-        self.history_ = net.history
         self.n_iter_ = max(1, len(self.loss_curve_))
-        kept = best_epoch(net)
-        epochs = net.history if kept is None else net.history[:kept]
+        kept = best_epoch(self.net_)
+        epochs = self.history_ if kept is None else self.history_[:kept]
         self.best_iter_ = len(losses_of(epochs))
-        self.validation_scores_ = [row["valid_score"] for row in net.history if "valid_score" in row]
         self.calibration_ = self.gain_ = None
         if choice:
             self.validation_scores_ = choice.scores
@@ -299,12 +294,8 @@ class MetaEstimator(MetaTrained, HasParameters):
         self.start_ = None
         if plan.head == "posterior":
             self.start_ = "kernel" if plan.n_centers else "linear"
-        self.n_skipped_ = dict(net.callbacks_)["skip_non_finite"].n_skipped_
         if tasks.flat:
             self._adapt(tasks.X, tasks.y, tasks.weight)
-
-    def _network(self):
-        return Network(self.net_, self._preparation, self._labels)
 
     def _checked_support(self, X, y, sample_weight=None, where=""):
         """Rows of a support set, its labels and what rows count, without rows of weight zero."""
@@ -316,9 +307,6 @@ class MetaEstimator(MetaTrained, HasParameters):
         self.adapted_params_ = adapted_params(self._network(), question, self._n_adapt_steps())
         self._set_task(question.decoder)
         return question
-
-    def _remember(self, question):
-        """A chance to keep what ``adapt`` adapted to."""
 
     def _ask(self, X, y, weight, X_query=None, where=""):
         targets, weight, decoder = self._encode_support(y, weight, where)
@@ -389,6 +377,3 @@ class MetaEstimator(MetaTrained, HasParameters):
                 "head='posterior' is learned through the inner loop, so meta_gradient must be 'second_order' "
                 f"or 'first_order'. Got {self.meta_gradient!r} instead."
             )
-
-    def _make_meta_model(self):
-        return None

@@ -7,13 +7,18 @@ import torch
 
 from skmeta import engine
 from skmeta.core.backbones import FeaturePyramid
-from skmeta.core.cells import CellBackbone, CellHead, CellLoss, minus
-from skmeta.core.losses import OuterObjective, of_query
+from skmeta.core.cells import CellBackbone, CellHead, CellLoss
+from skmeta.core.losses import OuterObjective, log_likelihood
 from skmeta.detection.cells import N_BOX, decode
 from skmeta.estimators.inference import Network, answers_of_rows
 from skmeta.estimators.modules import look_at_map, make_backbone
-from skmeta.estimators.params import SKORCH_PREFIXES
-from skmeta.estimators.training import adapted_names
+from skmeta.estimators.training import (
+    adapted_names,
+    callbacks_of,
+    make_net,
+    of_inner_loop,
+    skorch_params,
+)
 from skmeta.tasks import limits
 from skmeta.tasks.cells import CellLabels
 from skmeta.tasks.pages import filled_side, stacked, usable_pages
@@ -42,9 +47,7 @@ def split_pages(estimator, pages, seed):
 
 def make_network(estimator, pages, rows, device):
     """The ``Network`` of a detector: its initialised skorch net, for images like those of these pages."""
-    kwargs = {n: v for n, v in estimator.get_params(deep=False).items() if n.startswith(SKORCH_PREFIXES)}
-    of_module = {n: kwargs.pop(n) for n in list(kwargs) if n.startswith("module__")}
-    of_module = {name.removeprefix("module__"): value for name, value in of_module.items()}
+    of_module, of_net = skorch_params(estimator)
     module = FeaturePyramid if estimator.module is None else estimator.module
     module = make_backbone(module, pages.X.shape[1:], (), of_module)
     n_mapped, stride = look_at_map(module, torch.as_tensor(pages.X[rows[: limits.SAMPLE_PAGES]]))
@@ -56,23 +59,12 @@ def make_network(estimator, pages, rows, device):
         objective=OuterObjective(CellLoss()),
         adapted=adapted_names(backbone, estimator.adapt_params),
         meta_model=estimator._make_meta_model(),
-        inner_lr=estimator.inner_lr,
-        learn_inner_lr=estimator.learn_inner_lr,
-        meta_model_lr=getattr(estimator, "meta_model_lr", 0.0),
         inner_steps=estimator._n_inner_steps(),
-        adapt_steps=estimator._n_adapt_steps(),
-        meta_gradient=estimator.meta_gradient,
+        **of_inner_loop(estimator),
     )
-    net = engine.make_net(
-        learner,
-        optimizer=estimator.optimizer,
-        outer_lr=estimator.outer_lr,
-        callbacks=_callbacks(estimator),
-        device=device,
-        meta_batch_size=estimator.meta_batch_size,
-        verbose=max(0, int(estimator.verbose) - 1),
-        **kwargs,
-    )
+    first = engine.clip_gradient(GRADIENT_CLIP) + engine.cosine_decay(estimator.max_iter)
+    callbacks = callbacks_of(estimator, first, partial(log_likelihood, CellLoss()))
+    net = make_net(estimator, learner, callbacks, device, **of_net)
     return Network(net, Preparation(torch.get_default_dtype()), CellLabels(stride))
 
 
@@ -84,18 +76,6 @@ def _standards(pages, rows):
     deviation = pixels.std(1)
     standards = pixels.mean(1), np.where(deviation > 0, deviation, 1)
     return [torch.as_tensor(values, dtype=torch.get_default_dtype()) for values in standards]
-
-
-def _callbacks(estimator):
-    callbacks = engine.clip_gradient(GRADIENT_CLIP) + engine.cosine_decay(estimator.max_iter)
-    if estimator.average:
-        callbacks += engine.average_iterates(estimator.average)
-    if estimator.verbose:
-        callbacks.append(("step_progress", engine.StepProgress()))
-    if estimator.early_stopping:
-        score = partial(of_query, partial(minus, CellLoss()))
-        callbacks += engine.early_stopping(score, estimator.n_iter_no_change, estimator.tol)
-    return callbacks + list(estimator.callbacks or [])
 
 
 def make_sources(estimator, network, pages, training, held_out, seed):

@@ -16,7 +16,7 @@ from skmeta.estimators.detecting import (
     make_sources,
     split_pages,
 )
-from skmeta.estimators.inference import Network, Question, adapted_params
+from skmeta.estimators.inference import Question, adapted_params
 from skmeta.estimators.meta_trained import MetaTrained
 from skmeta.estimators.params import check_params, is_range, is_same
 from skmeta.estimators.training import choose_device
@@ -176,7 +176,9 @@ class MetaDetector(MetaTrained, HasTraining):
         sources = make_sources(probe, network, pages, training, held_out, seed)
         meta_train(network.net, *sources, seed)
         network.net.module_.eval()
-        self._keep(network, pages)
+        self._keep_network(network, pages.n_tasks)
+        self.n_channels_, self.stride_ = pages.X.shape[1], network.labels.stride
+        self.n_iter_ = len(self.loss_curve_)
         return self
 
     def adapt(self, images, targets):
@@ -286,20 +288,6 @@ class MetaDetector(MetaTrained, HasTraining):
             scores.append(average_precision(answer, _of_classes(targets, known)))
         return float(np.nanmean(scores))
 
-    def _keep(self, network, pages):
-        for name in ("adapted_params_", "_adapted_to", "classes_"):
-            vars(self).pop(name, None)
-        net = network.net
-        self.net_, self._preparation, self._labels = net, network.preparation, network.labels
-        self.n_channels_, self.stride_ = pages.X.shape[1], network.labels.stride
-        self.n_tasks_, self.history_ = pages.n_tasks, net.history
-        self.n_iter_ = len(self.loss_curve_)
-        self.validation_scores_ = [row["valid_score"] for row in net.history if "valid_score" in row]
-        self.n_skipped_ = dict(net.callbacks_)["skip_non_finite"].n_skipped_
-
-    def _network(self):
-        return Network(self.net_, self._preparation, self._labels)
-
     def _ask(self, images, targets, where=""):
         images, targets = read_pages(images, targets, where)
         if not images:
@@ -315,12 +303,6 @@ class MetaDetector(MetaTrained, HasTraining):
         if is_same(self.inner_steps, "auto"):
             return 1 if hasattr(self, "meta_model") else 0
         return self.inner_steps
-
-    def _remember(self, question):
-        """A chance to keep what ``adapt`` adapted to."""
-
-    def _make_meta_model(self):
-        return None
 
 
 def _of_classes(targets, known):

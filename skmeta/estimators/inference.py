@@ -4,6 +4,7 @@ Rows are made dense, and tasks adapted to, a part at a time, so that the memory 
 """
 
 from itertools import islice
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from skmeta.core.backbones import MLP, InputAndMLP
 from skmeta.engine import threads_of_answer, updates_of
 from skmeta.tasks import limits
-from skmeta.tasks.batch import Rows, make_batch, mapped
+from skmeta.tasks.batch import Rows, make_batch, mapped, on_device
 from skmeta.tasks.episodes import Episodes, GivenEpisodes
 from skmeta.tasks.preparation import Preparation
 from skmeta.tasks.rows import concatenate_rows
@@ -71,7 +72,8 @@ def adapted_params(network, question, n_steps):
 def updates_of_net(network, question, n_steps):
     """What ``adapted_params`` with the same arguments does at each step: a dict of arrays."""
     support, how = _support(network, question, n_steps)
-    return updates_of(network.net.module_, *support, **how)
+    with threads_of_answer(network.net.module_, len(question.targets)):
+        return updates_of(network.net.module_, *support, **how)
 
 
 def _support(network, question, n_steps):
@@ -80,18 +82,17 @@ def _support(network, question, n_steps):
     rows, none = torch.arange(n)[None], torch.zeros(1, 0)
     episode = Episodes(rows, ones_if_none(question.weight, n)[None], none.long(), none)
     read = network.labels.read(episode, question.targets, asked=False)
-    targets = mapped(lambda t: _as_network_takes(network, t[0]), read["support_y"])
-    mask = read["class_mask"][0].to(network.device) if "class_mask" in read else None
-    weight = read.get("support_weight", episode.support_weight)[0].to(network.device, network.dtype)
+    read = {"support_weight": episode.support_weight, "class_mask": None} | read
+    of_task = (read[name] for name in ("support_y", "support_weight", "class_mask"))
+    targets, weight, mask = (
+        None if t is None else on_device(mapped(itemgetter(0), t), network.device, network.dtype)
+        for t in of_task
+    )
     rows = network.rows(question.X)
     # Where targets are a dict, a row has many of them, which no slice of rows is of.
     parts = (slice(None),) if isinstance(targets, dict) else limits.parts(n, rows.shape)
     how = {"n_steps": n_steps if n else 0, "parts": parts}
     return (rows, targets, weight, mask), how
-
-
-def _as_network_takes(network, targets):
-    return targets.to(network.device, network.dtype if targets.is_floating_point() else targets.dtype)
 
 
 # Tensors of the last layer that only a variance takes.

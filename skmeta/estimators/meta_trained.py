@@ -7,6 +7,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
 
 from skmeta.engine import packed, unpack
+from skmeta.estimators.inference import Network
 from skmeta.estimators.params import check_params
 
 
@@ -102,6 +103,24 @@ class MetaTrained:
                 f"This {type(self).__name__} is meta-trained on {self.n_tasks_} tasks but not adapted to one "
                 f"yet. Call adapt({self._support}) before predict."
             )
+
+    def _network(self):
+        return Network(self.net_, self._preparation, self._labels)
+
+    def _keep_network(self, network, n_tasks):
+        """Take a net that was trained and what it tells, and forget what was adapted before it."""
+        for name in ("adapted_params_", "_adapted_to", "classes_"):
+            vars(self).pop(name, None)
+        self.net_, self._preparation, self._labels = network
+        self.n_tasks_, self.history_ = n_tasks, self.net_.history
+        self.validation_scores_ = [row["valid_score"] for row in self.history_ if "valid_score" in row]
+        self.n_skipped_ = dict(self.net_.callbacks_)["skip_non_finite"].n_skipped_
+
+    def _remember(self, question):
+        """A chance to keep what ``adapt`` adapted to."""
+
+    def _make_meta_model(self):
+        return None
 
     def _draw_seed(self):
         # Without a random_state, fresh entropy rather than the global generator, which stays untouched.

@@ -6,7 +6,6 @@ from numbers import Real
 
 import numpy as np
 import torch
-from scipy.stats import nbinom, norm
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 
@@ -14,18 +13,17 @@ from skmeta.core.heads import LinearHead
 from skmeta.core.losses import one_minus
 from skmeta.core.posterior import GaussianHead
 from skmeta.core.regression_losses import (
-    MOST_LOG_RATE,
     AbsoluteError,
     Huber,
     Poisson,
     Quantile,
     RegressionLoss,
     squared_error,
-    within,
 )
 from skmeta.core.reweighted import PoissonHead, ReweightedHead
 from skmeta.estimators.auto import THROUGH_STEPS, chosen_head, chosen_shots
 from skmeta.estimators.base import MetaEstimator
+from skmeta.estimators.reading import Rates, ScaledTargets
 from skmeta.parameter_rules import Number, check_value
 from skmeta.tasks.batch import Values
 from skmeta.tasks.split import usable_rows
@@ -34,8 +32,6 @@ from skmeta.tasks.weights import ones_if_none
 
 # What the sum of counts is taken to be more, so that it has a logarithm.
 HALF_A_COUNT = 0.5
-# Least variance of counts beyond that of a Poisson distribution, in units of it.
-LEAST_EXCESS = 1e-6
 LOSSES = {
     "squared_error": squared_error,
     "huber": Huber(),
@@ -195,7 +191,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         ValueError
             If deviations are asked for, but the head is not the posterior one, or the loss has none.
         """
-        answers = self._answers(X, with_variance=return_std or self._loss.of_rates)
+        answers = self._answers(X, with_variance=return_std or self._reading.reads_variance)
         predicted = self.decide(self._means(answers), self._level_and_scale)
         if not return_std:
             return predicted
@@ -211,11 +207,9 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
                 f"This {type(self).__name__} has no deviations: its head is not the posterior of the last "
                 f"layer. Fit with head='posterior'{gradient}."
             )
-        if self._loss.of_rates:  # of a rate, times what it varies by, and of a count with that rate
-            excess = np.expm1(_bounded_variance(answers)).reshape(predicted.shape)
-            return predicted, np.sqrt(predicted + predicted**2 * excess)
         _, scale = self._level_and_scale
-        return predicted, (scale * np.sqrt(answers["variance"])).reshape(predicted.shape)
+        values = predicted.reshape(answers["variance"].shape)
+        return predicted, self._reading.deviations(answers, values, scale).reshape(predicted.shape)
 
     def predict_interval(self, X, coverage=0.9):
         """Intervals that the targets of the adapted task's rows are in, with that probability each.
@@ -237,10 +231,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         """
         check_value("predict_interval", "coverage", coverage, [Number(Real, 0, 1, closed=False)])
         predicted, deviation = self.predict(X, return_std=True)
-        if self._loss.of_rates:
-            return _interval_of_counts(predicted, deviation, coverage)
-        half = norm.ppf((1 + coverage) / 2) * deviation
-        return np.stack([predicted - half, predicted + half], axis=-1)
+        return np.stack(self._reading.interval(predicted, deviation, coverage), axis=-1)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -249,16 +240,15 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         return tags
 
     def decide(self, outputs, level_and_scale):
-        """Targets by scaled ones of shape (n_rows, n_outputs)."""
-        level, scale = level_and_scale
-        if self._loss.of_rates:
-            outputs = within(torch.as_tensor(outputs)).exp().numpy()
-        return (level + scale * outputs).reshape(len(outputs), *self._y_shape)
+        """Targets by outputs of shape (n_rows, n_outputs)."""
+        return self._reading.values(outputs, *level_and_scale).reshape(len(outputs), *self._y_shape)
+
+    @property
+    def _reading(self):
+        return _reading_of(self._loss)
 
     def _means(self, answers):
-        if self._loss.of_rates and "variance" in answers:  # the mean of a log-normal rate
-            return answers["outputs"] + _bounded_variance(answers) / 2
-        return answers["outputs"]
+        return self._reading.means(answers)
 
     def _chosen_loss(self):
         return Quantile(self.quantile) if self.loss == "quantile" else LOSSES[self.loss]
@@ -275,7 +265,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         shots = chosen_shots(self.n_shot, head, ("natural",))
         rows = usable_rows(tasks, None, natural=True, own_classes=False, n_shot=shots["natural"])
         loss = self._chosen_loss()
-        _check_targets(tasks.y, loss)
+        _reading_of(loss).check(tasks.y)
         return TargetPlan(
             _as_columns(tasks.y),
             tasks.task,
@@ -311,7 +301,7 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         if y.shape[1:] != self._y_shape:
             expected = ("n_rows", *self._y_shape)
             raise ValueError(f"{where}y has the shape {y.shape}, but fit had y of the shape {expected}.")
-        _check_targets(y, self._loss, where)
+        self._reading.check(y, where)
         targets = _as_columns(y)
         level, scale = self._labels.scaler(targets, ones_if_none(weight, len(y)))
         return targets, weight, (level.numpy(), scale.numpy())
@@ -326,24 +316,8 @@ class MetaRegressor(RegressorMixin, MetaEstimator):
         return r2_score(y, predicted, sample_weight=weight)
 
 
-def _bounded_variance(answers):
-    """Variances of logarithms of rates, as the loss bounds them."""
-    return answers["variance"].clip(max=MOST_LOG_RATE)
-
-
-def _check_targets(y, loss, where=""):
-    if loss.of_rates and (y < 0).any():
-        raise ValueError(
-            f"{where}y must be 0 or more with loss='poisson'; got {y.min():g}. Use another loss, such as "
-            "'squared_error', for targets that may be negative."
-        )
-
-
-def _interval_of_counts(rate, deviation, coverage):
-    """Ends of an interval of whole numbers, beyond each of which counts are as improbable, at most."""
-    excess = np.maximum(deviation**2 - rate, LEAST_EXCESS * rate)
-    counts = nbinom(rate**2 / excess, rate / (rate + excess))
-    return np.stack([counts.ppf((1 - coverage) / 2), counts.ppf((1 + coverage) / 2)], axis=-1)
+def _reading_of(loss):
+    return Rates() if loss.of_rates else ScaledTargets()
 
 
 def _as_columns(y):

@@ -64,8 +64,7 @@ def copy_net(net, callbacks):
 
 def make_network(estimator, tasks, rows, plan, device):
     """The ``Network`` of an estimator: its initialised skorch net, for rows like the training ``rows``."""
-    kwargs = {n: v for n, v in estimator.get_params(deep=False).items() if n.startswith(SKORCH_PREFIXES)}
-    of_module = {n: kwargs.pop(n) for n in list(kwargs) if n.startswith("module__")}
+    of_module, of_net = skorch_params(estimator)
     row_shape = tasks.X.shape[1:]
     if estimator.module is None:
         preparation = standardizing(tasks, rows, categories=estimator._categories.columns)
@@ -74,7 +73,7 @@ def make_network(estimator, tasks, rows, plan, device):
         estimator.module,
         row_shape,
         estimator.hidden_layer_sizes,
-        {name.removeprefix("module__"): value for name, value in of_module.items()},
+        of_module,
         keeps_input=plan.head == "posterior",
         n_centers=plan.n_centers,
     )
@@ -93,27 +92,46 @@ def make_network(estimator, tasks, rows, plan, device):
         objective=OuterObjective(plan.loss, estimator.task_regularizer, estimator.regularizer_weight),
         adapted=adapted_names(backbone, estimator.adapt_params, head.is_posterior),
         meta_model=None if meta_model is None else meta_model.to(dtype),
-        inner_lr=estimator.inner_lr,
-        learn_inner_lr=estimator.learn_inner_lr,
-        meta_model_lr=getattr(estimator, "meta_model_lr", 0.0),
         inner_steps=estimator.inner_steps,
-        adapt_steps=estimator._n_adapt_steps(),
-        meta_gradient=estimator.meta_gradient,
+        **of_inner_loop(estimator),
         largest_gradient=plan.largest_inner_gradient,
         dtype=dtype,
     )
-    net = engine.make_net(
+    of_net["n_tasks"] = len(np.unique(tasks.task[rows]))
+    net = make_net(estimator, learner, _callbacks(estimator, plan), device, **of_net)
+    return Network(net, preparation, plan.labels)
+
+
+def skorch_params(estimator):
+    """What the estimator has in skorch's spellings: of its module, without the prefix, and of its net."""
+    ours = {n: v for n, v in estimator.get_params(deep=False).items() if n.startswith(SKORCH_PREFIXES)}
+    of_module = {n: ours.pop(n) for n in list(ours) if n.startswith("module__")}
+    return {name.removeprefix("module__"): value for name, value in of_module.items()}, ours
+
+
+def of_inner_loop(estimator):
+    """Arguments of ``engine.MetaLearner`` that are parameters of every estimator."""
+    return {
+        "inner_lr": estimator.inner_lr,
+        "learn_inner_lr": estimator.learn_inner_lr,
+        "meta_model_lr": getattr(estimator, "meta_model_lr", 0.0),
+        "adapt_steps": estimator._n_adapt_steps(),
+        "meta_gradient": estimator.meta_gradient,
+    }
+
+
+def make_net(estimator, learner, callbacks, device, **kwargs):
+    """The initialised skorch net of an estimator."""
+    return engine.make_net(
         learner,
         optimizer=estimator.optimizer,
         outer_lr=estimator.outer_lr,
-        callbacks=_callbacks(estimator, plan),
+        callbacks=callbacks,
         device=device,
         meta_batch_size=estimator.meta_batch_size,
         verbose=max(0, int(estimator.verbose) - 1),
-        n_tasks=len(np.unique(tasks.task[rows])),
         **kwargs,
     )
-    return Network(net, preparation, plan.labels)
 
 
 def _as_passed(backbone, sample, tasks, rows, dtype):
@@ -133,17 +151,25 @@ def _as_passed(backbone, sample, tasks, rows, dtype):
 
 
 def _callbacks(estimator, plan):
-    callbacks = engine.clip_gradient(plan.gradient_clip) if plan.gradient_clip else []
+    first = engine.clip_gradient(plan.gradient_clip) if plan.gradient_clip else []
+    from_start = plan.head == "posterior" and plan.start_suffices
+    last = engine.open_features() if plan.head == "posterior" else []
+    return callbacks_of(estimator, first, _validation_score(plan), last, from_start)
+
+
+def callbacks_of(estimator, first, score, last=(), from_start=False):
+    """Callbacks of an estimator, those between ``first`` and ``last`` by its parameters, and the user's.
+
+    ``score`` is what held-out tasks are looked at by; ``from_start`` also before the first step.
+    """
+    callbacks = list(first)
     if estimator.average:
         callbacks += engine.average_iterates(estimator.average)
     if estimator.verbose:
         callbacks.append(("step_progress", engine.StepProgress()))
     if estimator.early_stopping:
-        patience, from_start = estimator.n_iter_no_change, plan.head == "posterior" and plan.start_suffices
-        callbacks += engine.early_stopping(_validation_score(plan), patience, estimator.tol, from_start)
-    if plan.head == "posterior":
-        callbacks += engine.open_features()
-    return callbacks + list(estimator.callbacks or [])
+        callbacks += engine.early_stopping(score, estimator.n_iter_no_change, estimator.tol, from_start)
+    return [*callbacks, *last, *(estimator.callbacks or [])]
 
 
 def _validation_score(plan):

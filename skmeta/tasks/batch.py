@@ -45,6 +45,11 @@ def mapped(function, values):
     return function(values)
 
 
+def on_device(values, device, dtype):
+    """Tensors of labels on the device, those of floats in the network's type."""
+    return mapped(lambda t: t.to(device, dtype if t.is_floating_point() else t.dtype), values)
+
+
 class Rows:
     """Rows of all tasks as a network takes them, on the device, as they are asked for.
 
@@ -228,15 +233,13 @@ def make_batch(episodes, rows, labels, targets, *, dtype, asked=True, generator=
     if rows.weight is not None:
         episodes = episodes.weighted(rows.weight)
     read = {"support_weight": episodes.support_weight} | labels.read(episodes, targets, asked)
-    read = {
-        n: mapped(lambda t: t.to(dtype) if t.is_floating_point() else t, part) for n, part in read.items()
-    }
+    read = {name: on_device(part, rows.device, dtype) for name, part in read.items()}
     if generator is None:
         read |= {"support_x": rows[episodes.support], "query_x": rows[episodes.query]}
     else:
         both = rows.augmented(torch.cat([episodes.support, episodes.query], 1), generator)
         read["support_x"], read["query_x"] = both.tensor_split([episodes.support.shape[1]], 1)
-    return Batch(**{name: mapped(lambda t: t.to(rows.device), part) for name, part in read.items()})
+    return Batch(**read)
 
 
 def _at(targets, index):

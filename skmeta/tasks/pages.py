@@ -1,6 +1,5 @@
 """From images with boxes, as users pass them, to checked pages: the boundary where bad input is named."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,10 +9,12 @@ import numpy as np
 
 from skmeta.tasks.labels import is_missing, number_labels
 from skmeta.tasks.rows import check_list, describe, task_names
-from skmeta.tasks.split import NAMED
+from skmeta.tasks.split import without
 
 # Sides of pages are filled up to multiples of this: strides of 2, 4, 8 and 16 divide it.
 MULTIPLE = 16
+# What an episode needs.
+NEEDED = "an object, and an image for each of its sets"
 HOW = "[left, top, right, bottom] in pixels, 0 <= left < right <= {w} and 0 <= top < bottom <= {h}"
 
 
@@ -116,21 +117,11 @@ def usable_pages(pages):
     for i, (first, end) in enumerate(pairwise(bounds)):
         n_support = (end - first) // 2 if pages.given is None else pages.given[i]
         if not 0 < n_support < end - first:
-            left_out[i] = f"has {n_support} images for the support set and {end - first - n_support} to query"
+            n_query = end - first - n_support
+            left_out[i] = f"has {n_support} images for the support set and {n_query} to query", NEEDED
         elif not any(len(pages.objects[page].boxes) for page in range(first, end)):
-            left_out[i] = "has no object"
-    if not left_out:
-        return np.arange(len(pages.task))
-    told = ", ".join(f"{pages.names[i]} {why}" for i, why in list(left_out.items())[:NAMED])
-    told += ", ..." if len(left_out) > NAMED else ""
-    if len(left_out) == pages.n_tasks:
-        raise ValueError(f"{told}; an episode needs an object, and an image for each of its sets.")
-    warnings.warn(
-        f"{len(left_out)} of {pages.n_tasks} tasks cannot give an episode and are left out: {told}; an "
-        "episode needs an object, and an image for each of its sets.",
-        stacklevel=3,
-    )
-    return np.flatnonzero(~np.isin(pages.task, list(left_out)))
+            left_out[i] = "has no object", NEEDED
+    return without(pages, left_out)
 
 
 def read_pages(images, targets=None, where=""):

@@ -58,9 +58,17 @@ def usable_rows(tasks, codes, *, natural, own_classes, n_shot):
         why = _why_given_cannot(tasks, codes, own_classes)
     else:
         why = _why_cannot(tasks, codes, natural, own_classes, np.max(n_shot) > 0)
-    left_out = {i: reason for i, reason in enumerate(why) if reason}
+    return without(tasks, {i: reason for i, reason in enumerate(why) if reason})
+
+
+def without(tasks, left_out):
+    """Numbers of the rows of all tasks but those ``left_out``, which are told in one warning.
+
+    ``left_out`` is a dict of task number to why it can give no episode, and what one needs, in words.
+    ValueError if no task is left.
+    """
     if not left_out:
-        return np.arange(len(tasks.y))
+        return np.arange(len(tasks.task))
     told = ", ".join(f"{tasks.names[i]} {reason}" for i, (reason, _) in list(left_out.items())[:NAMED])
     told += ", ..." if len(left_out) > NAMED else ""
     needs = " and ".join(dict.fromkeys(need for _, need in left_out.values()))
@@ -69,7 +77,7 @@ def usable_rows(tasks, codes, *, natural, own_classes, n_shot):
     warnings.warn(
         f"{len(left_out)} of {tasks.n_tasks} tasks cannot give an episode and are left out: {told}; an "
         f"episode needs {needs}.",
-        stacklevel=3,
+        stacklevel=4,
     )
     return np.flatnonzero(~np.isin(tasks.task, list(left_out)))
 
