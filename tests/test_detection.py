@@ -136,3 +136,11 @@ def test_what_is_kept_overlaps_little_and_covers_what_is_dropped(seed):
 
 def test_nothing_to_suppress():
     assert suppress(np.zeros((0, 4)), [], []).shape == (0,)
+
+
+def test_parts_that_predictions_and_targets_lack_are_named():
+    target = {"boxes": [[0, 0, 1, 1]], "labels": ["a"]}
+    with pytest.raises(ValueError, match=r"predictions\[0\] must be a dict with .*'scores'.*; got the keys"):
+        average_precision([target], [target])
+    with pytest.raises(ValueError, match=r"targets\[1\] must be a dict with \['boxes', 'labels'\]; got list"):
+        average_precision([target | {"scores": [1.0]}] * 2, [target, [[0, 0, 1, 1]]])

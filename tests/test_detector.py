@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from skmeta import TAMLDetector, TaskList, TMAMLDetector, adapt
+from skmeta import TAMLDetector, TaskList, TMAMLDetector, adapt, few_shot_scorer
 from skmeta.detection import average_precision
 from skmeta.engine import forced_strategy
 
@@ -172,6 +172,13 @@ def test_an_adapted_copy(detector, adapted):
     copied = adapt(detector, IMAGES[:2], TARGETS[:2])
     same(copied.predict(IMAGES, **ALL), adapted.predict(IMAGES, **ALL), atol=1e-6)
     assert not hasattr(detector, "adapted_params_")
+
+
+def test_weights_of_images_and_a_scorer_of_rows_are_refused(detector):
+    with pytest.raises(TypeError, match="sample_weight"):
+        adapt(detector, IMAGES[:2], TARGETS[:2], [1, 1])
+    with pytest.raises(TypeError, match="a classifier or regressor; it ends in a TMAMLDetector"):
+        few_shot_scorer()(detector, TASKS)
 
 
 def test_tasks_are_predicted_as_one_by_one(detector, adapted):

@@ -1,5 +1,7 @@
 """Average precision: how well the boxes that are found are those that are there."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from skmeta.detection.boxes import box_iou
@@ -33,7 +35,7 @@ def average_precision(predictions, targets, least_overlap=0.5):
     Raises
     ------
     ValueError
-        If there are not as many predictions as targets.
+        If there are not as many predictions as targets, or a dict lacks a part.
 
     References
     ----------
@@ -51,10 +53,19 @@ def average_precision(predictions, targets, least_overlap=0.5):
             f"predictions and targets must have one entry for each image; got {len(predictions)} and "
             f"{len(targets)}."
         )
+    _check_parts("predictions", predictions, {"boxes", "labels", "scores"})
+    _check_parts("targets", targets, {"boxes", "labels"})
     labels = sorted({label for target in targets for label in np.asarray(target["labels"]).tolist()})
     if not labels:
         return float("nan")
     return float(np.mean([_of_label(label, predictions, targets, least_overlap) for label in labels]))
+
+
+def _check_parts(name, of_images, parts):
+    for i, of_image in enumerate(of_images):
+        if not isinstance(of_image, Mapping) or not parts <= set(of_image):
+            got = f"the keys {sorted(of_image)}" if isinstance(of_image, Mapping) else type(of_image).__name__
+            raise ValueError(f"{name}[{i}] must be a dict with {sorted(parts)}; got {got}.")
 
 
 def _of_label(label, predictions, targets, least_overlap):

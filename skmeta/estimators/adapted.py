@@ -59,7 +59,7 @@ def adapt(model, X, y, sample_weight=None):
         )
     adapted = copy.copy(model)
     if isinstance(model, MetaTrained):
-        return adapted.adapt(X, y, *([] if sample_weight is None else [sample_weight]))
+        return adapted.adapt(X, y, **({} if sample_weight is None else {"sample_weight": sample_weight}))
     if isinstance(model, Pipeline):
         name, last = model.steps[-1]
         adapted.steps = [*model.steps[:-1], (name, adapt(last, transformed(model, X), y, sample_weight))]

@@ -82,7 +82,8 @@ class _FewShotScorer:
     def __call__(self, estimator, X, y=None, groups=None):
         if not isinstance(last_of(estimator), MetaEstimator):
             raise TypeError(
-                f"estimator must end in one of skmeta; it ends in a {type(last_of(estimator)).__name__}."
+                "estimator must end in one of skmeta, a classifier or regressor; it ends in a "
+                f"{type(last_of(estimator)).__name__}."
             )
         check_is_fitted(estimator)
         if groups is None and not is_task_list(X):
