@@ -181,14 +181,24 @@ class Bad(NamedTuple):
 
 
 def check_bad_call(bad, name):
-    """Assert that the call fails as told, and leaves the object of that ``name`` as it was, at work."""
+    """Assert that the call fails as told, and leaves the object of that ``name`` as it was."""
     model = made(name)
     if bad.params:
         model.set_params(**bad.params)
     check_refused(model, bad.call, bad.error, bad.name, bad.value)
-    if bad.params:
-        vars(model).pop("_skorch_params", None)  # skorch's spellings have no default to go back to
-        model.set_params(**made(name).get_params(deep=False))
+
+
+def check_at_work(calls, name):
+    """Assert that the object of that ``name`` answers as ever after a series of bad calls."""
+    model = made(name)
+    for bad in calls:
+        if bad.params:
+            model.set_params(**bad.params)
+        with pytest.raises(bad.error):
+            bad.call(model)
+        if bad.params:
+            vars(model).pop("_skorch_params", None)  # skorch's spellings have no default to go back to
+            model.set_params(**made(name).get_params(deep=False))
     for answer, expected in zip(OBJECTS[name][1](model), _expected(name), strict=True):
         np.testing.assert_array_equal(answer, expected)
 

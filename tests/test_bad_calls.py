@@ -22,6 +22,7 @@ from bad_calls import (
     Y,
     Z,
     adapted,
+    check_at_work,
     check_bad_call,
     check_refused,
     made,
@@ -845,6 +846,11 @@ def test_bad_call(bad, name):
     check_bad_call(bad, name)
 
 
+@pytest.mark.parametrize("name", OBJECTS)
+def test_after_all_bad_calls_an_object_is_at_work(name):
+    check_at_work([bad for bad in BAD if name in bad.objects], name)
+
+
 def test_the_table_covers_every_parameter_that_is_a_number_and_every_object():
     for estimator in NAMES:
         parameters = inspect.signature(estimator).parameters
@@ -940,11 +946,11 @@ def test_the_check_sees_another_error_a_warning_and_none():
 
 def test_the_check_sees_an_object_that_answers_otherwise(monkeypatch):
     check = Bad("", (), raises(ValueError("'x' 3")), ValueError, "'x'", "3")
-    check_bad_call(check, "TMAMLRegressor")
+    check_at_work([check], "TMAMLRegressor")
     plain = TMAMLRegressor.predict
     monkeypatch.setattr(TMAMLRegressor, "predict", lambda self, X: plain(self, X) + 1)
     with pytest.raises(AssertionError):
-        check_bad_call(check, "TMAMLRegressor")
+        check_at_work([check], "TMAMLRegressor")
 
 
 def test_made_objects_do_not_share_what_they_hold():

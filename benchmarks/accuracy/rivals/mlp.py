@@ -107,7 +107,8 @@ def fine_tuned(tasks, view, seed, n_steps=0, lr=1e-3, per_task=False, **params):
     def model(X, y, queries):
         classes = np.unique(y) if per_task else learned.classes_
         network = learned.network_.copy(len(classes) if per_task else None)
-        network.descend([(scale(X).astype("f4"), learned.encode(y, classes))] * n_steps, lr)
+        if n_steps:  # else there may be no row
+            network.descend([(scale(X).astype("f4"), learned.encode(y, classes))] * n_steps, lr)
         outputs = network.outputs(network.hidden(scale(queries).astype("f4"))).astype(float)
         if classes is None:
             return Answer(learned.level_ + learned.scale_ * outputs[:, 0])
