@@ -22,13 +22,13 @@ def quick_start(request):
             patch.setattr("skmeta.estimators.auto.N_FOLDS", 1)
             patch.setattr("skmeta.estimators.training.VALIDATION_EPISODES", (64, 64))
         if request.path.stem not in (*ASK_THE_START, "test_folds"):
-            patch.setattr("skmeta.engine.start.N_STEPS", 4)
+            patch.setattr("skmeta.engine.start.N_STEPS", 2)
             patch.setattr("skmeta.estimators.training.DRAWS_TO_START_FROM", (2, 1))
             patch.setattr("skmeta.estimators.training.LEAST_TO_START_FROM", 8)
             patch.setattr("skmeta.estimators.training.EPISODES_WITHOUT_MEANS", 16)
             patch.setattr("skmeta.estimators.training.VALIDATION_EPISODES", (64, 16))
         if request.path.stem not in ASK_THE_START:
-            patch.setattr("skmeta.core.mixed_model.STEPS_WITH_FEATURES", 8)
+            patch.setattr("skmeta.core.mixed_model.STEPS_WITH_FEATURES", 3)
             patch.setattr("skmeta.estimators.training.TO_FIT_A_KERNEL", (20, 20))
         yield
 

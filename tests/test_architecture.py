@@ -17,6 +17,7 @@ FLOORS = [
     {"engine"},
     {"estimators"},
     {"model_selection"},
+    {"inspection"},
 ]
 FLOOR = {part: i for i, row in enumerate(FLOORS) for part in row}
 

@@ -373,6 +373,20 @@ def test_probabilities_are_scored_over_all_classes_whichever_a_task_has(loss, po
     assert (scores < 0).all()
 
 
+def test_probabilities_of_tasks_with_unequal_numbers_of_classes_of_their_own():
+    tasks = [
+        make_tasks(1, labels=[f"{name}{i}" for name in "abcd"[: 2 + i % 3]], seed=i)[0] for i in range(6)
+    ]
+    model, drawn = TMAMLClassifier(**QUICK).fit(tasks), {"n_shot": 3, "n_query": 4}
+    scores = evaluate(model, tasks, n_episodes=6, metric="neg_log_loss", **drawn).scores
+    episodes = draw_scored(
+        tasks, regression=False, natural=False, own_classes=True, seed=0, n_episodes=6, **drawn
+    )
+    for score, episode in zip(scores, episodes, strict=True):
+        probabilities = adapt(model, episode.X_support, episode.y_support).predict_proba(episode.X_query)
+        assert score == pytest.approx(-log_loss(episode.y_query, probabilities), rel=1e-4)
+
+
 def test_an_error_of_a_callable_is_not_taken_for_another():
     with pytest.raises(AttributeError, match="no_such"):
         evaluate(Ridge(), CURVES, metric=lambda y, p: y.no_such)

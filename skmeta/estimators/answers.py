@@ -95,7 +95,8 @@ def _answers_of(model, episodes):
     outputs = model.outputs_of_tasks(names, supports, [episode.X_query for episode in episodes])
     if not is_classifier(model):
         return [ValueAnswers(model.decide(*pair)) for pair in outputs]
-    return [ClassAnswers(*pair) for pair in outputs]
+    # Logits are padded to the most classes that a task of a batch has.
+    return [ClassAnswers(logits[:, : len(classes)], classes) for logits, classes in outputs]
 
 
 def _transformed(pipeline, episode):

@@ -66,9 +66,9 @@ class ScoredEpisodes:
             for _, (support, query) in of_task:
                 yield Episode(
                     names[i],
-                    _take(X_support, self.place[support]),
+                    take(X_support, self.place[support]),
                     y[support],
-                    _take(X_query, self.place[query] - (0 if given is None else given[i])),
+                    take(X_query, self.place[query] - (0 if given is None else given[i])),
                     y[query],
                     None if weight is None else weight[support],
                     None if weight is None else weight[query],
@@ -156,5 +156,6 @@ def _with_two_classes(pair, i, codes, sampler, generator):
     return pair
 
 
-def _take(X, index):
+def take(X, index):
+    """The rows of these numbers, in the container that they come in."""
     return _safe_indexing(X.tocsr() if hasattr(X, "tocsr") else X, index)

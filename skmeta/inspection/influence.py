@@ -1,0 +1,227 @@
+"""Which support row mattered: what a model answers without it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import is_classifier, is_regressor
+from sklearn.utils.validation import _num_samples
+
+from skmeta.estimators.adapted import last_of
+from skmeta.estimators.answers import answers, has_own_classes
+from skmeta.estimators.meta_trained import MetaTrained
+from skmeta.tasks import limits
+from skmeta.tasks.scored import Episode, take
+
+# Parts of a support set, at most, each of which is answered by the rows of the others.
+MOST_PARTS = 10
+LEAST = 1e-6  # of a probability, so that its logarithm is finite
+
+
+def support_influence(model, X_support, y_support, X_query, y_query=None):
+    """How much each support row changes a model's predictions, and whether it does harm.
+
+    Each row is truly left out: the model is adapted to the others, many such support sets at once. So the
+    numbers are exact, whatever the head and the inner loop. A row does harm if labelled rows are answered
+    better without it: a slip of the pen, a broken sensor, or a case that is unlike the others.
+
+    Parameters
+    ----------
+    model : classifier or regressor
+        As in ``evaluate``: one of skmeta, meta-trained, or what ends in one, or one of scikit-learn, a clone
+        of which is fitted on each support set. It stays as it is.
+    X_support : {array, sparse matrix, DataFrame} of shape (n_support, ...)
+    y_support : array of shape (n_support,) or (n_support, n_outputs)
+    X_query : {array, sparse matrix, DataFrame} of shape (n_query, ...)
+        Rows whose predictions are looked at.
+    y_query : array of shape (n_query,) or (n_query, n_outputs), default=None
+        Their labels, by which harm is told. None tells it by the support rows, of which each of up to ten
+        parts is answered by the others; that takes ten times as long.
+
+    Returns
+    -------
+    SupportInfluenceDisplay
+        Its ``plot`` draws the harm of each row.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` is neither a regressor nor a classifier with probabilities.
+    ValueError
+        If the numbers of rows and labels differ, or there are none. A model's own errors say what else is
+        wrong with rows or labels.
+
+    References
+    ----------
+    Cook, "Detection of Influential Observation in Linear Regression", Technometrics 19, 1977.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmeta import TMAMLRegressor
+    >>> from skmeta.inspection import support_influence
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(9, 8, 1))
+    >>> y = X[..., 0] + rng.normal(size=(9, 1))  # each task has a level of its own
+    >>> model = TMAMLRegressor(max_iter=10, random_state=0).fit(list(zip(X, y)))
+    >>> y[0, 2] += 30  # a slip of the pen
+    >>> int(support_influence(model, X[0], y[0], X[1]).harm.argmax())
+    2
+    """
+    if not (is_regressor(model) or (is_classifier(model) and hasattr(model, "predict_proba"))):
+        raise TypeError(
+            "The 'model' parameter of support_influence must be a regressor, or a classifier with "
+            f"predict_proba. Got {model!r} instead."
+        )
+    y_support = _labels_of("support", X_support, y_support)
+    if _num_samples(X_query) == 0:
+        raise ValueError("X_query must have a row or more. Got 0.")
+    every_row = np.arange(len(y_support))
+    found, classes = _answers(model, X_support, y_support, _leaving_out(every_row), X_query)
+    if y_query is None:
+        harm = _harm_to_each_other(model, X_support, y_support, classes)
+    else:
+        losses = _losses(found, _labels_of("query", X_query, y_query), classes).mean(1)
+        harm = losses[0] - losses[1:]
+    return SupportInfluenceDisplay(found[0] - found[1:], harm, y_support, classes)
+
+
+@dataclass(eq=False, repr=False)
+class SupportInfluenceDisplay:
+    """How much each support row matters, from ``support_influence``.
+
+    Parameters
+    ----------
+    change : ndarray of shape (n_support, n_query), (n_support, n_query, n_outputs) or \
+(n_support, n_query, n_classes)
+        What a row adds to each prediction: the prediction by all rows less the one without it. In units of
+        the targets; of a classifier, of the probabilities. NaN where the other rows have fewer than two
+        classes and the model cannot be adapted to them.
+    harm : ndarray of shape (n_support,)
+        The mean loss of labelled rows by all rows less the one without it: above zero, they are better
+        off without. NaN where ``change`` is.
+    labels : ndarray of shape (n_support,) or (n_support, n_outputs)
+        Of the support rows.
+    classes : ndarray of shape (n_classes,) or None
+        Of the columns of ``change``, for a classifier.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        After ``plot``.
+    figure_ : matplotlib Figure
+        After ``plot``.
+    """
+
+    change: np.ndarray
+    harm: np.ndarray
+    labels: np.ndarray
+    classes: np.ndarray | None
+
+    def plot(self, ax=None, *, n_rows=20):
+        """Draw a bar for each row, the most harmful first: to the right if it harms, to the left if it helps.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+        n_rows : int, default=20
+            Of more rows, those that matter most are drawn.
+
+        Returns
+        -------
+        self
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots()
+        known = np.flatnonzero(~np.isnan(self.harm))
+        drawn = known[np.argsort(-np.abs(self.harm[known]))][:n_rows]
+        drawn = drawn[np.argsort(-self.harm[drawn])]
+        colors = np.where(self.harm[drawn] > 0, "tab:red", "tab:blue")
+        ax.barh(np.arange(len(drawn)), self.harm[drawn], color=colors)
+        ax.set_yticks(np.arange(len(drawn)), [f"row {i}: {_shown(self.labels[i])}" for i in drawn])
+        ax.invert_yaxis()
+        ax.axvline(0, color="black", linewidth=0.8)
+        measure = "absolute error" if self.classes is None else "log loss"
+        ax.set(xlabel=f"what the row adds to the {measure}\n← it helps      it harms →")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _shown(label):
+    return (
+        np.array2string(label, precision=3)
+        if isinstance(label, np.ndarray)
+        else (f"{label:.3g}" if isinstance(label, np.floating) else label)
+    )
+
+
+def _labels_of(part, X, y):
+    """Labels as an array, or ValueError if there is not one for each row."""
+    n_rows, n_labels = _num_samples(X), _num_samples(y)
+    if n_rows != n_labels or n_rows == 0:
+        raise ValueError(
+            f"X_{part} and y_{part} must have as many rows, one or more. Got {n_rows} and {n_labels}."
+        )
+    return np.asarray(y)
+
+
+def _leaving_out(rows):
+    """All of the rows, then those without the first, the second and so on."""
+    return [rows, *(np.delete(rows, i) for i in range(len(rows)))]
+
+
+def _answers(model, X, y, kept, X_query, classes=None):
+    """Predictions of the query rows by each of the ``kept`` rows, stacked; probabilities of the ``classes``.
+
+    None takes the classes that are known by the first. NaN where the model cannot be adapted.
+    """
+    found = {}
+    able = [i for i, rows in enumerate(kept) if _can_be_adapted(model, y[rows])]
+    at_once = limits.episodes_at_once(len(y) + _num_samples(X_query), np.shape(X)[1:])
+    for first in range(0, len(able), at_once):
+        chunk = able[first : first + at_once]
+        episodes = [Episode("the support set", take(X, kept[i]), y[kept[i]], X_query, None) for i in chunk]
+        for i, answer in zip(chunk, answers(model, episodes), strict=True):
+            if is_regressor(model):
+                found[i] = answer.predict(X_query)
+                continue
+            classes = answer.classes_ if classes is None else classes
+            found[i] = (answer.classes_[:, None] == classes).T @ answer.predict_proba(X_query).T
+            found[i] = found[i].T
+    none = np.full_like(next(iter(found.values())), np.nan)
+    return np.stack([found.get(i, none) for i in range(len(kept))]), classes
+
+
+def _can_be_adapted(model, y):
+    """Whether there are enough labels: of two classes, if these are a task's own."""
+    if is_regressor(model):
+        return len(y) > 0 or isinstance(last_of(model), MetaTrained)
+    return len(np.unique(y)) >= (2 if has_own_classes([model]) else 0)
+
+
+def _losses(found, y, classes):
+    """Loss of each query row by each of the answers: (n_answers, n_query)."""
+    if classes is None:
+        return np.abs(found - y).reshape(*found.shape[:2], -1).mean(-1)
+    return -np.log((found * (y[:, None] == classes)).sum(-1).clip(LEAST))
+
+
+def _harm_to_each_other(model, X, y, classes):
+    """Mean loss of the support rows less that of the support set without each: all answered by others."""
+    n = len(y)
+    losses = np.full((1 + n, n), np.nan)  # by all but the row's part, and without each row besides
+    order = np.arange(n) if classes is None else np.argsort(y, kind="stable")
+    n_parts = min(MOST_PARTS, n)
+    for part in (order[i::n_parts] for i in range(n_parts)):
+        others = np.setdiff1d(order, part)
+        if _can_be_adapted(model, y[others]):
+            found, _ = _answers(model, X, y, _leaving_out(others), take(X, part), classes)
+            of_part = _losses(found, y[part], classes)
+            losses[:, part] = of_part[0]
+            losses[np.ix_(1 + others, part)] = of_part[1:]
+    losses[1:][np.eye(n, dtype=bool)] = np.nan
+    known = ~np.isnan(losses)
+    mean = np.where(known, losses, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
+    return mean[0] - mean[1:]

@@ -1,0 +1,173 @@
+"""What a model did and why: each number equals what leaving out, adapting and scoring by hand give."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_tasks import QUICK, make_curves, make_tasks
+from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from skmeta import FewShotClassifier, TMAMLClassifier, TMAMLRegressor, adapt
+from skmeta.inspection import support_influence
+
+TASKS, CURVES = make_tasks(8), make_curves(8)
+OWN = [(X, np.char.add(y, f" of {i}")) for i, (X, y) in enumerate(make_tasks(6, labels=("a", "b", "c")))]
+CLASSIFIER = TMAMLClassifier(**QUICK).fit(TASKS)
+REGRESSOR = TMAMLRegressor(**QUICK).fit(CURVES)
+OWN_CLASSES = TMAMLClassifier(**QUICK).fit(OWN)
+
+
+def pipeline():
+    X, y = (np.concatenate(part) for part in zip(*TASKS, strict=True))
+    task = np.repeat(np.arange(len(TASKS)), [len(y) for _, y in TASKS])
+    return make_pipeline(StandardScaler(), TMAMLClassifier(**QUICK)).fit(X, y, tmamlclassifier__groups=task)
+
+
+@pytest.mark.parametrize("model", [CLASSIFIER, pipeline()])
+def test_a_change_of_probabilities_is_that_of_leaving_the_row_out(model):
+    (X, y), (X_query, _) = TASKS[0], TASKS[1]
+    found = support_influence(model, X[:9], y[:9], X_query[:4])
+    assert found.change.shape == (9, 4, 2) and found.classes.tolist() == [0, 1]
+    whole = adapt(model, X[:9], y[:9]).predict_proba(X_query[:4])
+    for i in range(9):
+        kept = np.delete(np.arange(9), i)
+        expected = whole - adapt(model, X[kept], y[kept]).predict_proba(X_query[:4])
+        np.testing.assert_allclose(found.change[i], expected, atol=1e-5)
+    assert np.abs(found.change).max() > 0.01
+
+
+@pytest.mark.parametrize("model", [REGRESSOR, Ridge()])
+def test_harm_is_how_much_the_mean_error_falls(model):
+    (X, y), (X_query, y_query) = CURVES[0], CURVES[1]
+    found = support_influence(model, X[:6], y[:6], X_query, y_query)
+    assert found.change.shape == (6, len(y_query)) and found.classes is None
+
+    def error(rows):
+        fitted = Ridge().fit(X[rows], y[rows]) if isinstance(model, Ridge) else adapt(model, X[rows], y[rows])
+        return np.abs(fitted.predict(X_query) - y_query).mean()
+
+    rows = np.arange(6)
+    expected = [error(rows) - error(np.delete(rows, i)) for i in rows]
+    np.testing.assert_allclose(found.harm, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_without_labels_harm_is_told_by_rows_that_the_others_answer():
+    (X, y), (X_query, _) = CURVES[0], CURVES[1]
+    rows = np.arange(5)
+
+    def loss(kept, i):
+        kept = np.setdiff1d(kept, i)
+        return np.abs(adapt(REGRESSOR, X[kept], y[kept]).predict(X[[i]]) - y[i]).item()
+
+    mean = np.mean([loss(rows, i) for i in rows])
+    without = [np.mean([loss(np.delete(rows, i), j) for j in np.delete(rows, i)]) for i in rows]
+    found = support_influence(REGRESSOR, X[:5], y[:5], X_query)
+    np.testing.assert_allclose(found.harm, mean - without, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_slip_of_the_pen_does_the_most_harm(known):
+    for i, (X, y) in enumerate(CURVES):
+        wrong = y[:10] + 20 * (np.arange(10) == i)
+        harm = support_influence(REGRESSOR, X[:10], wrong, X[10:], y[10:] if known else None).harm
+        assert harm.argmax() == i and harm[i] > 0
+
+
+def test_a_class_of_one_row_vanishes_with_it():
+    X, y = OWN[0]
+    rows = np.r_[np.flatnonzero(y == y[0])[:2], np.flatnonzero(y != y[0])[:1]]
+    found = support_influence(OWN_CLASSES, X[rows], y[rows], X[:5], y[rows][[0, 0, 0, 0, 0]])
+    assert not np.isnan(found.harm[:2]).any() and not np.isnan(found.change[:2]).any()
+    assert np.isnan(found.harm[2]) and np.isnan(found.change[2]).all()  # no second class
+    three = np.r_[rows, np.flatnonzero(~np.isin(y, y[rows]))[:1]]
+    found = support_influence(OWN_CLASSES, X[three], y[three], X[:5])
+    whole = adapt(OWN_CLASSES, X[three], y[three])
+    column = whole.classes_.tolist().index(y[three[2]])
+    np.testing.assert_allclose(found.change[2, :, column], whole.predict_proba(X[:5])[:, column], rtol=1e-4)
+
+
+def test_one_row_is_compared_with_none():
+    X, y = CURVES[0]
+    found = support_influence(REGRESSOR, X[:1], y[:1], X[1:4], y[1:4])
+    none = adapt(REGRESSOR, X[:0], y[:0]).predict(X[1:4])
+    expected = adapt(REGRESSOR, X[:1], y[:1]).predict(X[1:4]) - none
+    np.testing.assert_allclose(found.change[0], expected, rtol=1e-4, atol=1e-5)
+    assert np.isnan(support_influence(Ridge(), X[:1], y[:1], X[1:4]).harm).all()
+
+
+def test_rows_and_labels_in_any_container():
+    (X, y), (X_query, y_query) = TASKS[0], TASKS[1]
+    expected = support_influence(CLASSIFIER, X[:8], y[:8], X_query, y_query)
+    for kind in pd.DataFrame, sparse.csr_matrix, np.ndarray.tolist:
+        model = (
+            CLASSIFIER
+            if kind is not sparse.csr_matrix
+            else TMAMLClassifier(**QUICK).fit([(sparse.csr_matrix(X), y) for X, y in TASKS])
+        )
+        found = support_influence(model, kind(X[:8]), pd.Series(y[:8]), kind(X_query), list(y_query))
+        if kind is not sparse.csr_matrix:
+            np.testing.assert_array_equal(found.change, expected.change)
+            np.testing.assert_array_equal(found.harm, expected.harm)
+        assert np.isfinite(found.harm).all()
+
+
+def test_a_few_shot_classifier_and_several_outputs():
+    X, y = TASKS[0]
+    found = support_influence(FewShotClassifier(CLASSIFIER), X[:9], y[:9], X[9:], y[9:])
+    assert found.classes.tolist() == [0, 1] and np.isfinite(found.harm).all()
+    tasks = [(X, np.c_[y, -y]) for X, y in CURVES]
+    X, y = tasks[0]
+    found = support_influence(TMAMLRegressor(**QUICK).fit(tasks), X[:5], y[:5], X, y)
+    assert found.change.shape == (5, len(y), 2) and found.harm.shape == (5,)
+
+
+def test_the_model_stays_as_it_is():
+    X, y = TASKS[0]
+    model = adapt(CLASSIFIER, X[:9], y[:9])
+    before = model.predict_proba(X)
+    support_influence(model, X[3:9], y[3:9], X)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+def test_the_plot_has_a_bar_for_each_row_that_matters_most():
+    X, y = CURVES[0]
+    wrong = y[:10] + 20 * (np.arange(10) == 4)
+    display = support_influence(REGRESSOR, X[:10], wrong, X[10:], y[10:]).plot(n_rows=6)
+    assert len(display.ax_.patches) == 6
+    assert display.ax_.get_yticklabels()[0].get_text() == f"row 4: {wrong[4]:.3g}"
+    assert display.ax_.patches[0].get_width() == pytest.approx(display.harm[4]) and display.harm[4] > 0
+    assert "it harms" in display.ax_.get_xlabel()
+    assert display.figure_ is display.ax_.figure
+
+
+@pytest.mark.parametrize(
+    ("model", "sizes", "error", "text"),
+    [
+        (KMeans(), (3, 3, 3, 3), TypeError, "'model' parameter of support_influence must be a regressor, or"),
+        (LinearSVC(), (3, 3, 3, 3), TypeError, "with predict_proba. Got LinearSVC"),
+        (
+            CLASSIFIER,
+            (3, 2, 3, 3),
+            ValueError,
+            "X_support and y_support must have as many rows, one or more. Got 3 and 2",
+        ),
+        (CLASSIFIER, (0, 0, 3, 3), ValueError, "X_support and y_support must have .* Got 0 and 0"),
+        (CLASSIFIER, (3, 3, 3, 2), ValueError, "X_query and y_query must have .* Got 3 and 2"),
+        (CLASSIFIER, (3, 3, 0, None), ValueError, "X_query must have a row or more"),
+    ],
+)
+def test_a_bad_call_names_what_is_wrong(model, sizes, error, text):
+    X, y = TASKS[0]
+    a, b, c, d = sizes
+    with pytest.raises(error, match=text):
+        support_influence(model, X[:a], y[:b], X[:c], None if d is None else y[:d])
+
+
+def test_labels_that_no_class_is_called_by_are_answered_worst():
+    X, y = TASKS[0]
+    found = support_influence(LogisticRegression(), X[:9], y[:9], X[:2], np.array([7, 7]))
+    np.testing.assert_array_equal(found.harm, 0)
