@@ -6,13 +6,14 @@ import pytest
 from made_tasks import QUICK, make_curves, make_tasks
 from scipy import sparse
 from sklearn.cluster import KMeans
+from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from skmeta import FewShotClassifier, TMAMLClassifier, TMAMLRegressor, adapt
-from skmeta.inspection import support_influence
+from skmeta.inspection import feature_importance, support_influence
 
 TASKS, CURVES = make_tasks(8), make_curves(8)
 OWN = [(X, np.char.add(y, f" of {i}")) for i, (X, y) in enumerate(make_tasks(6, labels=("a", "b", "c")))]
@@ -171,3 +172,50 @@ def test_labels_that_no_class_is_called_by_are_answered_worst():
     X, y = TASKS[0]
     found = support_influence(LogisticRegression(), X[:9], y[:9], X[:2], np.array([7, 7]))
     np.testing.assert_array_equal(found.harm, 0)
+
+
+# ---- which features matter
+
+SLOPES = [
+    (X, X[:, 0] + slope * X[:, 1])
+    for X, slope in zip(np.random.default_rng(0).normal(size=(9, 30, 3)), np.linspace(-2, 2, 9), strict=True)
+]
+
+
+@pytest.fixture(scope="module")
+def slopes():
+    return TMAMLRegressor(**QUICK).fit(SLOPES[1:])
+
+
+def test_both_importances_are_those_of_scikit_learn(slopes):
+    X, y = SLOPES[0]
+    found = feature_importance(slopes, X[:10], y[:10], X[10:], y[10:], n_repeats=3, random_state=0)
+    for one, rows in ((found.prior, slice(0)), (found.adapted, slice(10))):
+        model = adapt(slopes, X[rows], y[rows])
+        expected = permutation_importance(model, X[10:], y[10:], n_repeats=3, random_state=0)
+        np.testing.assert_array_equal(one.importances, expected.importances)
+    assert found.adapted.importances_mean[1] > found.prior.importances_mean[1] + 0.5
+    assert found.names.tolist() == ["feature 0", "feature 1", "feature 2"]
+
+
+def test_features_of_a_frame_keep_their_names_in_the_plot():
+    X, y = TASKS[0]
+    names = ["age", "dose", "sex"]
+    tasks = [(pd.DataFrame(X, columns=names), y) for X, y in TASKS]
+    model = TMAMLClassifier(**QUICK).fit(tasks)
+    X, y = tasks[0]
+    found = feature_importance(model, X[:6], y[:6], X[6:], y[6:], scoring="neg_log_loss").plot(n_features=2)
+    assert found.names.tolist() == names
+    drawn = [text.get_text() for text in found.ax_.get_yticklabels()]
+    assert len(drawn) == 2 and set(drawn) < set(names)
+    widths = [patch.get_width() for patch in found.ax_.patches]
+    assert len(widths) == 4 and widths[2] >= widths[3]
+    assert widths[2] == pytest.approx(found.adapted.importances_mean[names.index(drawn[0])])
+
+
+def test_labels_of_a_task_have_no_prior_to_ask():
+    X, y = OWN[0]
+    with pytest.raises(ValueError, match="class"):
+        feature_importance(OWN_CLASSES, X[:9], y[:9], X[9:], y[9:])
+    with pytest.raises(TypeError, match="model must be an estimator of skmeta"):
+        feature_importance(Ridge(), X[:9], y[:9], X[9:], y[9:])
