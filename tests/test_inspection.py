@@ -1,19 +1,25 @@
 """What a model did and why: each number equals what leaving out, adapting and scoring by hand give."""
 
+import copy
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
-from made_tasks import QUICK, make_curves, make_tasks
+import torch
+from made_tasks import PLAIN, QUICK, make_curves, make_tasks
 from scipy import sparse
 from sklearn.cluster import KMeans
+from sklearn.exceptions import NotFittedError
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from skmeta import FewShotClassifier, TMAMLClassifier, TMAMLRegressor, adapt
-from skmeta.inspection import feature_importance, support_influence
+from skmeta import FewShotClassifier, TAMLClassifier, TAMLRegressor, TMAMLClassifier, TMAMLRegressor, adapt
+from skmeta.inspection import UpdatesDisplay, feature_importance, support_influence
+from skmeta.inspection.updates import _shares
 
 TASKS, CURVES = make_tasks(8), make_curves(8)
 OWN = [(X, np.char.add(y, f" of {i}")) for i, (X, y) in enumerate(make_tasks(6, labels=("a", "b", "c")))]
@@ -219,3 +225,101 @@ def test_labels_of_a_task_have_no_prior_to_ask():
         feature_importance(OWN_CLASSES, X[:9], y[:9], X[9:], y[9:])
     with pytest.raises(TypeError, match="model must be an estimator of skmeta"):
         feature_importance(Ridge(), X[:9], y[:9], X[9:], y[9:])
+
+
+# ---- what the update did
+
+
+def test_the_steps_are_those_of_adapt():
+    (X, y), steps = CURVES[0], 3
+    model = TMAMLRegressor(**PLAIN | {"inner_steps": steps}).fit(CURVES)
+    found = UpdatesDisplay.from_estimator(model, X[:8], y[:8], X[8:], y[8:])
+    assert found.layers == ["backbone.layers.0", "head"]
+    assert found.steps == ["step 1", "step 2", "step 3"]
+    assert found.predicted is None and found.directions is None and found.measure == "absolute error"
+    states = [adapt(clone(model, adapt_steps=k), X[:8], y[:8]) for k in range(steps + 1)]
+    for k, state in enumerate(states):
+        assert found.losses[k] == np.abs(state.predict(X[:8]) - y[:8]).mean()
+        assert found.query_losses[k] == np.abs(state.predict(X[8:]) - y[8:]).mean()
+    for k, (one, other) in enumerate(pairwise(states)):
+        for layer, name in enumerate(["backbone.layers.0", "head"]):
+            parts = [other.adapted_params_[f"{name}.{p}"] - one.adapted_params_[f"{name}.{p}"] for p in PARTS]
+            expected = torch.cat([part.flatten() for part in parts]).norm().item()
+            assert found.moves[k, layer] == pytest.approx(expected, rel=1e-5)
+    assert (found.moves > 0).all()
+
+
+PARTS = "weight", "bias"
+
+
+def clone(model, **params):
+    return copy.copy(model).set_params(**params)
+
+
+@pytest.mark.parametrize("head", ["linear", "posterior"])
+@pytest.mark.parametrize("algorithm", [TMAMLClassifier, TAMLRegressor])
+def test_shares_add_up_to_the_change_of_predictions(algorithm, head):
+    tasks = CURVES if algorithm is TAMLRegressor else TASKS
+    X, y = tasks[0]
+    model = algorithm(**QUICK, head=head, early_stopping=False).fit(tasks)
+    found = UpdatesDisplay.from_estimator(model, X[:9], y[:9], X[9:])
+    assert found.shares.sum() == pytest.approx(1)
+    assert (found.steps[0] == "solve") == (head == "posterior")
+    assert found.query_losses is None
+    assert len(found.shares) == len(found.layers) == found.moves.shape[1]
+    if head == "posterior":
+        assert found.moves[0, :-1].tolist() == [0] * (len(found.layers) - 1) and found.moves[0, -1] > 0
+
+
+def test_of_one_layer_that_moves_the_share_is_one():
+    X, y = CURVES[0]
+    model = TMAMLRegressor(**PLAIN, adapt_params="head").fit(CURVES)
+    assert UpdatesDisplay.from_estimator(model, X[:8], y[:8]).shares.tolist() == [0, 1]
+
+
+def test_the_share_of_each_layer_of_a_product_is_that_of_its_factor():
+    """Of w * v * x, from (1, 1) to (1 + a, 1 + b), along the straight way a + ab/2 and b + ab/2."""
+    X, y = CURVES[0]
+    model = adapt(TMAMLRegressor(**PLAIN).fit(CURVES), X[:8], y[:8])
+
+    class Product:
+        def __init__(self, w, v):
+            self.adapted_params_ = {"one.w": torch.tensor(w), "two.v": torch.tensor(v)}
+
+        def __sklearn_tags__(self):
+            return model.__sklearn_tags__()
+
+        def predict(self, X):
+            return self.adapted_params_["one.w"].item() * self.adapted_params_["two.v"].item() * X[:, 0]
+
+    shares = _shares(Product(1.0, 1.0), Product(1.5, 3.0), ["one", "two"], X)
+    np.testing.assert_allclose(shares, np.array([1.0, 2.5]) / 3.5, rtol=1e-5)
+
+
+def test_of_taml_the_predicted_parts_are_those_of_updates():
+    X, y = TASKS[0]
+    model = adapt(TAMLClassifier(**PLAIN | {"max_iter": 20}).fit(TASKS), X[:9], y[:9])
+    found = UpdatesDisplay.from_estimator(model, X[:9], y[:9])
+    updates = model.updates_
+    head = np.flatnonzero(np.char.startswith(updates["tensors"], "head"))
+    expected = np.sqrt(np.square(updates["predicted"][:, head]).sum(1))
+    np.testing.assert_allclose(found.predicted[:, -1], expected)
+    assert set(found.directions) == set(updates["directions"])
+    np.testing.assert_allclose(found.directions["sign"][:, -1], updates["weights"][:, head, 1].mean(1))
+    axes = found.plot().ax_
+    assert len(axes[0].patches) == 2 * found.moves.size and len(axes[1].lines) == 1
+    assert [text.get_text() for text in axes[2].get_yticklabels()] == found.layers
+
+
+def test_labels_of_a_task_have_no_layer_before():
+    X, y = OWN[0]
+    found = UpdatesDisplay.from_estimator(OWN_CLASSES, X[:9], y[:9], X[9:], y[9:])
+    assert "solve" not in found.steps and len(found.losses) == len(found.steps) + 1
+    assert np.isfinite(found.query_losses).all()
+
+
+def test_only_our_estimators_have_updates():
+    with pytest.raises(TypeError, match="such as the last step of a pipeline. Got Ridge"):
+        UpdatesDisplay.from_estimator(Ridge(), *CURVES[0])
+    with pytest.raises(NotFittedError):
+        UpdatesDisplay.from_estimator(TMAMLRegressor(), *CURVES[0])

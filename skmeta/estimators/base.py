@@ -304,7 +304,7 @@ class MetaEstimator(MetaTrained, HasParameters):
 
     def _adapt(self, X, y, weight):
         question = self._ask(X, y, weight)
-        self.adapted_params_ = adapted_params(self._network(), question, self._n_adapt_steps())
+        self.adapted_params_ = adapted_params(self._network(), question, self.n_adapt_steps())
         self._set_task(question.decoder)
         return question
 
@@ -312,7 +312,7 @@ class MetaEstimator(MetaTrained, HasParameters):
         targets, weight, decoder = self._encode_support(y, weight, where)
         return Question(X, targets, decoder, X_query, weight, where)
 
-    def _n_adapt_steps(self):
+    def n_adapt_steps(self):
         if self.adapt_steps is not None:
             return self.adapt_steps
         return self._was_chosen["inner_steps"] if is_same(self.inner_steps, "auto") else self.inner_steps
@@ -343,7 +343,7 @@ class MetaEstimator(MetaTrained, HasParameters):
             where = f"{name}: "
             support = self._checked_support(*support, where=where)
             questions.append(self._ask(*support, check_rows(self, X_query, where=where, empty=True), where))
-        answers = answers_of_tasks(self._network(), questions, self._n_adapt_steps())
+        answers = answers_of_tasks(self._network(), questions, self.n_adapt_steps())
         return [(self._means(of_task), question.decoder) for question, of_task in answers]
 
     def _scores(self, episodes):

@@ -200,7 +200,7 @@ class MetaDetector(MetaTrained, HasTraining):
         self._check_meta_trained()
         check_params(self)
         question = self._ask(images, targets)
-        self.adapted_params_ = adapted_params(self._network(), question, self._n_adapt_steps())
+        self.adapted_params_ = adapted_params(self._network(), question, self.n_adapt_steps())
         self.classes_ = question.decoder
         self._remember(question)
         return self
@@ -251,7 +251,7 @@ class MetaDetector(MetaTrained, HasTraining):
         network, answers = self._network(), []
         for i, (support, asked) in enumerate(zip(supports, images, strict=True)):
             question = self._ask(*support, where=f"task {i}, ")
-            params = adapted_params(network, question, self._n_adapt_steps())
+            params = adapted_params(network, question, self.n_adapt_steps())
             asked, _ = read_pages(asked, where=f"task {i}, ")
             check_channels(asked, self.n_channels_, f"task {i}, ", "those of fit had")
             answers.append(find_objects(network, params, question.decoder, asked, least_score))
@@ -296,7 +296,7 @@ class MetaDetector(MetaTrained, HasTraining):
         pages = number_support(images, targets, where)
         return Question(pages.X, pages.objects, pages.classes[0], where=where)
 
-    def _n_adapt_steps(self):
+    def n_adapt_steps(self):
         return self._n_inner_steps() if self.adapt_steps is None else self.adapt_steps
 
     def _n_inner_steps(self):

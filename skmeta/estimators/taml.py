@@ -56,7 +56,7 @@ class MetaModelMixin:
 
     def _remember(self, question):
         # Rows of its own: the user may write to theirs.
-        self._adapted_to = question._replace(X=question.X.copy()), self._n_adapt_steps()
+        self._adapted_to = question._replace(X=question.X.copy()), self.n_adapt_steps()
 
     def _make_meta_model(self):
         return BasisMetaModel() if self.meta_model is None else copy.deepcopy(self.meta_model)

@@ -115,7 +115,7 @@ def of_inner_loop(estimator):
         "inner_lr": estimator.inner_lr,
         "learn_inner_lr": estimator.learn_inner_lr,
         "meta_model_lr": getattr(estimator, "meta_model_lr", 0.0),
-        "adapt_steps": estimator._n_adapt_steps(),
+        "adapt_steps": estimator.n_adapt_steps(),
         "meta_gradient": estimator.meta_gradient,
     }
 

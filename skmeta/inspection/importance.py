@@ -117,7 +117,7 @@ class FeatureImportanceDisplay:
         if ax is None:
             import matplotlib.pyplot as plt
 
-            _, ax = plt.subplots()
+            _, ax = plt.subplots(layout="constrained")
         prior, adapted = self.prior, self.adapted
         matters = np.maximum(prior.importances_mean, adapted.importances_mean)
         drawn = np.argsort(-matters, kind="stable")[:n_features]

@@ -134,7 +134,7 @@ class SupportInfluenceDisplay:
         if ax is None:
             import matplotlib.pyplot as plt
 
-            _, ax = plt.subplots()
+            _, ax = plt.subplots(layout="constrained")
         known = np.flatnonzero(~np.isnan(self.harm))
         drawn = known[np.argsort(-np.abs(self.harm[known]))][:n_rows]
         drawn = drawn[np.argsort(-self.harm[drawn])]
