@@ -1,5 +1,6 @@
 """What the table of bad calls needs: data, prepared objects, a look at their state, and the check."""
 
+import copy
 import pickle
 import re
 import warnings
@@ -180,11 +181,19 @@ class Bad(NamedTuple):
     params: dict = {}  # noqa: RUF012
 
 
+@cache
+def _shared(name):
+    return made(name)
+
+
 def check_bad_call(bad, name):
-    """Assert that the call fails as told, and leaves the object of that ``name`` as it was."""
-    model = made(name)
+    """Assert that the call fails as told, and leaves the object of that ``name`` as it was.
+
+    So the next call may have the same one, with parameters of its own.
+    """
+    model = _shared(name)
     if bad.params:
-        model.set_params(**bad.params)
+        model = copy.copy(model).set_params(**bad.params)
     check_refused(model, bad.call, bad.error, bad.name, bad.value)
 
 

@@ -159,7 +159,7 @@ def test_copies_have_their_own(kind):
     copies = [adapt(model, *task) for task in tasks]
     with ThreadPoolExecutor(4) as pool:
         # A thread has a context of its own, where no strategy is forced.
-        jobs = [pool.submit(copy_context().run, getattr, c, "updates_") for c in copies * 5]
+        jobs = [pool.submit(copy_context().run, getattr, c, "updates_") for c in copies * 2]
         sizes = [job.result()["gradient"] for job in jobs]
     for c, task, of_copy in zip(copies, tasks, sizes, strict=False):
         np.testing.assert_array_equal(of_copy, model.adapt(*task).updates_["gradient"])

@@ -40,8 +40,8 @@ from skmeta.engine import forced_strategy
 from skmeta.estimators import auto, folds
 from skmeta.tasks import limits
 
-# Over all estimators, 1,000.
-N_ADAPTATIONS = 250
+# Over all estimators, 400.
+N_ADAPTATIONS = 100
 
 TASKS = make_tasks(8)
 CURVES = make_curves(8)

@@ -11,14 +11,23 @@ from made_tasks import PLAIN, QUICK, make_curves, make_tasks
 from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from skmeta import FewShotClassifier, TAMLClassifier, TAMLRegressor, TMAMLClassifier, TMAMLRegressor, adapt
-from skmeta.inspection import UpdatesDisplay, feature_importance, support_influence
+from skmeta import (
+    FewShotClassifier,
+    TAMLClassifier,
+    TAMLRegressor,
+    TMAMLClassifier,
+    TMAMLRegressor,
+    adapt,
+    compare,
+)
+from skmeta.inspection import UpdatesDisplay, feature_importance, support_influence, transfer_gain
 from skmeta.inspection.updates import _shares
 
 TASKS, CURVES = make_tasks(8), make_curves(8)
@@ -323,3 +332,40 @@ def test_only_our_estimators_have_updates():
         UpdatesDisplay.from_estimator(Ridge(), *CURVES[0])
     with pytest.raises(NotFittedError):
         UpdatesDisplay.from_estimator(TMAMLRegressor(), *CURVES[0])
+
+
+# ---- who gains
+
+
+def test_gains_are_paired_differences_of_each_task():
+    drawn = {"n_episodes": 16, "n_shot": 4, "n_query": 6, "random_state": 3}
+    pooled = Ridge().fit(*map(np.concatenate, zip(*CURVES, strict=True)))
+    found = transfer_gain(REGRESSOR, CURVES, local=Ridge(alpha=10), pooled=pooled, **drawn)
+    prior = FrozenEstimator(adapt(REGRESSOR, *(part[:0] for part in CURVES[0])))
+    others = {"prior": prior, "local": Ridge(alpha=10), "pooled": FrozenEstimator(pooled)}
+    assert list(found.gains) == list(found.intervals) == list(others)
+    assert found.task.tolist() == list(range(8))
+    for name, other in others.items():
+        difference = compare(REGRESSOR, other, CURVES, **drawn)
+        pairs = (difference.a.scores - difference.b.scores).reshape(8, 2)
+        np.testing.assert_allclose(found.gains[name], pairs.mean(1), rtol=1e-6)
+        half = 12.706 * np.abs(np.diff(pairs, axis=1)[:, 0]) / 2  # Student's t of one degree of freedom
+        np.testing.assert_allclose(found.intervals[name], half, rtol=1e-3)
+    assert not np.allclose(found.gains["prior"], found.gains["local"])
+
+
+def test_labels_of_a_task_have_no_prior_to_gain_over():
+    found = transfer_gain(OWN_CLASSES, OWN, n_episodes=6, n_shot=3)
+    assert list(found.gains) == ["local"] and np.isnan(found.intervals["local"]).all()
+
+
+def test_the_plot_has_the_tasks_in_the_order_of_their_gains():
+    found = transfer_gain(CLASSIFIER, TASKS, n_episodes=16, n_shot=3, metric="neg_log_loss")
+    names = [f"clinic {i}" for i in range(8)]
+    axes = found.plot(names=names).ax_
+    assert len(axes) == 2
+    heights = [bar.get_height() for bar in axes[0].patches]
+    assert heights == sorted(heights) and len(heights) == 8
+    assert axes[0].get_xticklabels()[0].get_text() == names[found.gains["prior"].argmin()]
+    won = (found.gains["prior"] > 0).sum()
+    assert axes[0].get_title() == f"Over the prior: {won} of 8 tasks gain"

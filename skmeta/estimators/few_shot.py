@@ -238,7 +238,7 @@ class FewShotRegressor(RegressorMixin, FewShotEstimator):
     >>> rng = np.random.default_rng(0)
     >>> X = rng.uniform(-1, 1, size=(20, 1))
     >>> prior = TMAMLRegressor(max_iter=20, random_state=0)
-    >>> prior = prior.fit([(X, slope * X[:, 0]) for slope in rng.normal(size=20)])
+    >>> prior = prior.fit([(X, slope * X[:, 0]) for slope in rng.normal(size=9)])
     >>> FewShotRegressor(prior).fit(X[:10], 3 * X[:10, 0]).predict(X[10:]).shape
     (10,)
     """

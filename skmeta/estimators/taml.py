@@ -136,7 +136,7 @@ class TAMLRegressor(MetaModelMixin, MetaRegressor):
     >>> from skmeta import TAMLRegressor
     >>> rng = np.random.default_rng(0)
     >>> tasks = []
-    >>> for slope in rng.normal(size=20):
+    >>> for slope in rng.normal(size=9):
     ...     X = rng.uniform(-1, 1, size=(20, 1))
     ...     tasks.append((X, slope * X[:, 0]))
     >>> reg = TAMLRegressor(max_iter=10, random_state=0).fit(tasks[:-1])

@@ -84,7 +84,7 @@ class TMAMLRegressor(MetaRegressor):
     >>> from skmeta import TMAMLRegressor
     >>> rng = np.random.default_rng(0)
     >>> tasks = []
-    >>> for slope in rng.normal(size=20):
+    >>> for slope in rng.normal(size=9):
     ...     X = rng.uniform(-1, 1, size=(20, 1))
     ...     tasks.append((X, slope * X[:, 0]))
     >>> reg = TMAMLRegressor(max_iter=20, random_state=0).fit(tasks[:-1])

@@ -51,7 +51,7 @@ def few_shot_scorer(metric="accuracy", n_shot=5, random_state=0, *, sampling="au
     >>> from sklearn.model_selection import GridSearchCV
     >>> from skmeta import TMAMLClassifier, few_shot_scorer
     >>> from skmeta.datasets import make_scanners
-    >>> tasks = make_scanners(n_train=6, n_test=1, random_state=0).train
+    >>> tasks = make_scanners(n_train=4, n_test=1, random_state=0).train
     >>> scoring = {"1shot": few_shot_scorer(n_shot=1), "5shot": few_shot_scorer("f1_macro", n_shot=5)}
     >>> clf = TMAMLClassifier(max_iter=2, random_state=0)
     >>> search = GridSearchCV(clf, {"inner_lr": [0.01, 0.1]}, scoring=scoring, refit="5shot", cv=2)

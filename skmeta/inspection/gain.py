@@ -1,0 +1,180 @@
+"""Who gains: what adaptation and the other tasks are worth to each task."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t
+from sklearn.base import is_classifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmeta.estimators import adapt
+from skmeta.estimators.answers import has_own_classes
+from skmeta.model_selection.evaluate import prepare, score_episodes
+from skmeta.tasks.rows import pairs_of
+from skmeta.tasks.scored import take
+
+GREY = "0.35"
+
+
+def transfer_gain(
+    model,
+    tasks,
+    *,
+    local=None,
+    pooled=None,
+    n_episodes=600,
+    n_way=None,
+    n_shot=5,
+    n_query=15,
+    sampling="auto",
+    metric=None,
+    random_state=0,
+):
+    """What a model that is adapted to each task gains over others that a user would try.
+
+    Scores of the same episodes are compared task by task: over the *prior*, the model adapted to no row,
+    which tells what the support rows are worth; over a *local* model of these rows alone, which tells what
+    the other tasks are worth; and over a *pooled* one, if it is passed. A task with a gain below zero is
+    better served by the other model.
+
+    Parameters
+    ----------
+    model : classifier or regressor of skmeta, or a fitted pipeline or search that ends in one
+        Meta-trained.
+    tasks : list of tuples
+        As in ``evaluate``. Of tasks that training saw, gains are flattered.
+    local : classifier or regressor, default=None
+        A clone is fitted to each support set. None is scikit-learn's ``LogisticRegression`` or ``Ridge`` of
+        standardised rows.
+    pooled : fitted classifier or regressor, default=None
+        Answers as it is. None compares with none.
+    n_episodes : int, default=600
+        As in ``evaluate``; ten or more of each task tell its gain.
+    n_way, n_shot, n_query, sampling, metric, random_state
+        As in ``evaluate``.
+
+    Returns
+    -------
+    TransferGainDisplay
+        Its ``plot`` draws the tasks in the order of their gains.
+
+    Raises
+    ------
+    TypeError, ValueError, FloatingPointError
+        As ``evaluate``.
+
+    References
+    ----------
+    Standley et al., "Which Tasks Should Be Learned Together in Multi-task Learning?", ICML 2020: that some
+    tasks are better off alone.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmeta import TMAMLRegressor
+    >>> from skmeta.inspection import transfer_gain
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(12, 30, 3))
+    >>> y = X[..., 0] + 3 * rng.normal(size=(12, 1)) + rng.normal(size=(12, 30))  # levels of their own
+    >>> tasks = list(zip(X, y))
+    >>> model = TMAMLRegressor(max_iter=10, random_state=0).fit(tasks[:9])
+    >>> gain = transfer_gain(model, tasks[9:], n_episodes=30)
+    >>> gain.gains["prior"].shape, bool((gain.gains["prior"] > 0).all())
+    ((3,), True)
+    """
+    if local is None:
+        local = make_pipeline(StandardScaler(), LogisticRegression() if is_classifier(model) else Ridge())
+    others = {"local": local} | ({} if pooled is None else {"pooled": FrozenEstimator(pooled)})
+    episodes, metric = prepare(
+        "transfer_gain",
+        {"model": model, **others},
+        tasks,
+        metric,
+        n_episodes=n_episodes,
+        n_way=n_way,
+        n_shot=n_shot,
+        n_query=n_query,
+        sampling=sampling,
+        random_state=random_state,
+    )
+    if not (is_classifier(model) and has_own_classes([model])):
+        X, y = pairs_of(tasks[0])[0]
+        prior = adapt(model, take(X, np.arange(0)), np.asarray(y)[:0])
+        others = {"prior": FrozenEstimator(prior), **others}
+    scores, number = score_episodes(model, episodes, metric), np.unique(episodes.task)
+    gains, intervals = {}, {}
+    for name, other in others.items():
+        gained = scores - score_episodes(other, episodes, metric)
+        of_tasks = [_mean_and_half(gained[episodes.task == i]) for i in number]
+        gains[name], intervals[name] = np.transpose(of_tasks)
+    return TransferGainDisplay(number, gains, intervals)
+
+
+def _mean_and_half(values):
+    """Mean, and half of its 95 % interval; NaN for a value alone."""
+    n = len(values)
+    half = t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    return values.mean(), half
+
+
+@dataclass(eq=False, repr=False)
+class TransferGainDisplay:
+    """Gains of each task, from ``transfer_gain``.
+
+    Parameters
+    ----------
+    task : int ndarray of shape (n_tasks,)
+        Numbers of the tasks that gave an episode.
+    gains : dict of str to ndarray of shape (n_tasks,)
+        Mean score of the adapted model less that of another, ``"prior"`` (unless labels are a task's own),
+        ``"local"`` and ``"pooled"``, if there is one.
+    intervals : dict of str to ndarray of shape (n_tasks,)
+        Half the width of the 95 % interval of each, over episodes of the task.
+
+    Attributes
+    ----------
+    ax_ : ndarray of matplotlib Axes
+        After ``plot``, one for each of ``gains``.
+    figure_ : matplotlib Figure
+        After ``plot``.
+    """
+
+    task: np.ndarray
+    gains: dict
+    intervals: dict
+
+    def plot(self, axes=None, *, names=None):
+        """Draw the gains over each other model, the tasks in their order, with intervals.
+
+        Parameters
+        ----------
+        axes : sequence of matplotlib Axes, default=None
+            One for each of ``gains``; None makes a new figure.
+        names : sequence of str, default=None
+            What the tasks are called, by their numbers.
+
+        Returns
+        -------
+        self
+        """
+        if axes is None:
+            import matplotlib.pyplot as plt
+
+            n = len(self.gains)
+            _, axes = plt.subplots(1, n, figsize=(4.2 * n, 4), squeeze=False, layout="constrained")
+        axes = np.ravel(axes)
+        for ax, (name, gain) in zip(axes, self.gains.items(), strict=True):
+            order = np.argsort(gain, kind="stable")
+            place = np.arange(len(order))
+            ax.bar(place, gain[order], color=np.where(gain[order] > 0, "tab:blue", "tab:red"))
+            ax.errorbar(place, gain[order], self.intervals[name][order], fmt="none", color=GREY)
+            ax.axhline(0, color="black", linewidth=0.8)
+            labels = [str(i) if names is None else names[i] for i in self.task[order]]
+            ax.set_xticks(place, labels, rotation=0 if names is None else 90, fontsize="small")
+            won = (gain > 0).sum()
+            ax.set(title=f"Over the {name}: {won} of {len(gain)} tasks gain", xlabel="task", ylabel="gain")
+        self.ax_, self.figure_ = axes, axes[0].figure
+        return self
