@@ -154,7 +154,7 @@ def test_the_plot_has_a_bar_for_each_row_that_matters_most():
     wrong = y[:10] + 20 * (np.arange(10) == 4)
     display = support_influence(REGRESSOR, X[:10], wrong, X[10:], y[10:]).plot(n_rows=6)
     assert len(display.ax_.patches) == 6
-    assert display.ax_.get_yticklabels()[0].get_text() == f"row 4: {wrong[4]:.3g}"
+    assert display.ax_.get_yticklabels()[0].get_text() == f"row 4, y = {wrong[4]:.3g}"
     assert display.ax_.patches[0].get_width() == pytest.approx(display.harm[4]) and display.harm[4] > 0
     assert "it harms" in display.ax_.get_xlabel()
     assert display.figure_ is display.ax_.figure
@@ -369,3 +369,4 @@ def test_the_plot_has_the_tasks_in_the_order_of_their_gains():
     assert axes[0].get_xticklabels()[0].get_text() == names[found.gains["prior"].argmin()]
     won = (found.gains["prior"] > 0).sum()
     assert axes[0].get_title() == f"Over the prior: {won} of 8 tasks gain"
+    assert axes[1].get_ylabel() == "gain, neg_log_loss"

@@ -17,6 +17,7 @@ from skmeta.tasks.rows import pairs_of
 from skmeta.tasks.scored import take
 
 GREY = "0.35"
+OTHERS = {"prior": "the prior", "local": "a local model", "pooled": "the pooled model"}
 
 
 def transfer_gain(
@@ -110,7 +111,7 @@ def transfer_gain(
         gained = scores - score_episodes(other, episodes, metric)
         of_tasks = [_mean_and_half(gained[episodes.task == i]) for i in number]
         gains[name], intervals[name] = np.transpose(of_tasks)
-    return TransferGainDisplay(number, gains, intervals)
+    return TransferGainDisplay(number, gains, intervals, str(metric))
 
 
 def _mean_and_half(values):
@@ -133,6 +134,8 @@ class TransferGainDisplay:
         ``"local"`` and ``"pooled"``, if there is one.
     intervals : dict of str to ndarray of shape (n_tasks,)
         Half the width of the 95 % interval of each, over episodes of the task.
+    metric : str
+        Name of the scores.
 
     Attributes
     ----------
@@ -145,6 +148,7 @@ class TransferGainDisplay:
     task: np.ndarray
     gains: dict
     intervals: dict
+    metric: str
 
     def plot(self, axes=None, *, names=None):
         """Draw the gains over each other model, the tasks in their order, with intervals.
@@ -175,6 +179,7 @@ class TransferGainDisplay:
             labels = [str(i) if names is None else names[i] for i in self.task[order]]
             ax.set_xticks(place, labels, rotation=0 if names is None else 90, fontsize="small")
             won = (gain > 0).sum()
-            ax.set(title=f"Over the {name}: {won} of {len(gain)} tasks gain", xlabel="task", ylabel="gain")
+            title = f"Over {OTHERS[name]}: {won} of {len(gain)} tasks gain"
+            ax.set(title=title, xlabel="task", ylabel=f"gain, {self.metric}")
         self.ax_, self.figure_ = axes, axes[0].figure
         return self

@@ -140,7 +140,7 @@ class SupportInfluenceDisplay:
         drawn = drawn[np.argsort(-self.harm[drawn])]
         colors = np.where(self.harm[drawn] > 0, "tab:red", "tab:blue")
         ax.barh(np.arange(len(drawn)), self.harm[drawn], color=colors)
-        ax.set_yticks(np.arange(len(drawn)), [f"row {i}: {_shown(self.labels[i])}" for i in drawn])
+        ax.set_yticks(np.arange(len(drawn)), [f"row {i}, y = {_shown(self.labels[i])}" for i in drawn])
         ax.invert_yaxis()
         ax.axvline(0, color="black", linewidth=0.8)
         measure = "absolute error" if self.classes is None else "log loss"
