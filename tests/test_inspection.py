@@ -328,7 +328,7 @@ def test_labels_of_a_task_have_no_layer_before():
 
 
 def test_only_our_estimators_have_updates():
-    with pytest.raises(TypeError, match="such as the last step of a pipeline. Got Ridge"):
+    with pytest.raises(TypeError, match=r"such as the last step of a pipeline\. Got Ridge"):
         UpdatesDisplay.from_estimator(Ridge(), *CURVES[0])
     with pytest.raises(NotFittedError):
         UpdatesDisplay.from_estimator(TMAMLRegressor(), *CURVES[0])
