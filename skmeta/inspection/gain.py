@@ -3,18 +3,24 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 from scipy.stats import t
 from sklearn.base import is_classifier
+from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.utils.validation import check_is_fitted
 
-from skmeta.estimators import adapt
+from skmeta.estimators.adapted import last_of
 from skmeta.estimators.answers import has_own_classes
+from skmeta.estimators.few_shot import FewShotEstimator
+from skmeta.estimators.meta_trained import MetaTrained
 from skmeta.model_selection.evaluate import prepare, score_episodes
+from skmeta.model_selection.shots_curve import with_shots
 from skmeta.tasks.rows import pairs_of
-from skmeta.tasks.scored import take
 
 GREY = "0.35"
 OTHERS = {"prior": "the prior", "local": "a local model", "pooled": "the pooled model"}
@@ -49,7 +55,7 @@ def transfer_gain(
         As in ``evaluate``. Of tasks that training saw, gains are flattered.
     local : classifier or regressor, default=None
         A clone is fitted to each support set. None is scikit-learn's ``LogisticRegression`` or ``Ridge`` of
-        standardised rows.
+        standardised rows, whose missing values are means and whose categories are one-hot.
     pooled : fitted classifier or regressor, default=None
         Answers as it is. None compares with none.
     n_episodes : int, default=600
@@ -64,8 +70,10 @@ def transfer_gain(
 
     Raises
     ------
-    TypeError, ValueError, FloatingPointError
-        As ``evaluate``.
+    TypeError
+        If ``model`` does not end in an estimator of skmeta.
+    ValueError, FloatingPointError
+        As ``evaluate``; of the local and the pooled model with their names.
 
     References
     ----------
@@ -86,9 +94,15 @@ def transfer_gain(
     >>> gain.gains["prior"].shape, bool((gain.gains["prior"] > 0).all())
     ((3,), True)
     """
-    if local is None:
-        local = make_pipeline(StandardScaler(), LogisticRegression() if is_classifier(model) else Ridge())
-    others = {"local": local} | ({} if pooled is None else {"pooled": FrozenEstimator(pooled)})
+    if isinstance(model, FrozenEstimator) or not isinstance(last_of(model), MetaTrained | FewShotEstimator):
+        raise TypeError(
+            "The 'model' parameter of transfer_gain must be a classifier or a regressor of skmeta, or a "
+            f"fitted pipeline or search that ends in one. Got {model!r} instead."
+        )
+    if pooled is not None:
+        check_is_fitted(pooled)
+    others = {"local": _local(model, tasks) if local is None else local}
+    others |= {} if pooled is None else {"pooled": FrozenEstimator(pooled)}
     episodes, metric = prepare(
         "transfer_gain",
         {"model": model, **others},
@@ -101,17 +115,38 @@ def transfer_gain(
         sampling=sampling,
         random_state=random_state,
     )
+    scores = {"model": score_episodes(model, episodes, metric)}
     if not (is_classifier(model) and has_own_classes([model])):
-        X, y = pairs_of(tasks[0])[0]
-        prior = adapt(model, take(X, np.arange(0)), np.asarray(y)[:0])
-        others = {"prior": FrozenEstimator(prior), **others}
-    scores, number = score_episodes(model, episodes, metric), np.unique(episodes.task)
-    gains, intervals = {}, {}
+        scores["prior"] = score_episodes(model, with_shots(episodes, 0), metric)
     for name, other in others.items():
-        gained = scores - score_episodes(other, episodes, metric)
+        try:
+            scores[name] = score_episodes(other, episodes, metric)
+        except ValueError as error:
+            raise ValueError(f"The {name} model: {error} Pass another as {name!r}.") from error
+    number = np.unique(episodes.task)
+    gains, intervals = {}, {}
+    for name in [name for name in scores if name != "model"]:
+        gained = scores["model"] - scores[name]
         of_tasks = [_mean_and_half(gained[episodes.task == i]) for i in number]
         gains[name], intervals[name] = np.transpose(of_tasks)
     return TransferGainDisplay(number, gains, intervals, str(metric))
+
+
+def _local(model, tasks):
+    """What users would fit to rows like these: a linear model of all that is in them, standardised."""
+    X = pairs_of(tasks[0])[0][0]
+    linear = LogisticRegression() if is_classifier(model) else Ridge()
+    flat = FunctionTransformer(_flattened)
+    known = SimpleImputer(keep_empty_features=True)
+    numbers = make_pipeline(flat, known, StandardScaler(with_mean=not sparse.issparse(X)))
+    if not hasattr(X, "dtypes"):
+        return make_pipeline(numbers, linear)
+    levels = OneHotEncoder(handle_unknown="ignore"), make_column_selector(dtype_exclude="number")
+    return make_pipeline(make_column_transformer(levels, remainder=numbers), linear)
+
+
+def _flattened(rows):
+    return rows.reshape(len(rows), -1) if np.ndim(rows) > 2 else rows
 
 
 def _mean_and_half(values):
@@ -130,10 +165,11 @@ class TransferGainDisplay:
     task : int ndarray of shape (n_tasks,)
         Numbers of the tasks that gave an episode.
     gains : dict of str to ndarray of shape (n_tasks,)
-        Mean score of the adapted model less that of another, ``"prior"`` (unless labels are a task's own),
-        ``"local"`` and ``"pooled"``, if there is one.
+        Mean score of the adapted model less that of another: ``"prior"``, unless the model needs rows of two
+        classes; ``"local"``; ``"pooled"``, if there is one.
     intervals : dict of str to ndarray of shape (n_tasks,)
-        Half the width of the 95 % interval of each, over episodes of the task.
+        Half the width of the 95 % interval of each, over episodes of the task, which share its rows: it tells
+        nothing of other tasks. NaN where a task gave one episode alone.
     metric : str
         Name of the scores.
 
@@ -170,14 +206,16 @@ class TransferGainDisplay:
             n = len(self.gains)
             _, axes = plt.subplots(1, n, figsize=(4.2 * n, 4), squeeze=False, layout="constrained")
         axes = np.ravel(axes)
+        names = np.array([str(i) for i in range(self.task.max() + 1)]) if names is None else np.asarray(names)
         for ax, (name, gain) in zip(axes, self.gains.items(), strict=True):
             order = np.argsort(gain, kind="stable")
             place = np.arange(len(order))
             ax.bar(place, gain[order], color=np.where(gain[order] > 0, "tab:blue", "tab:red"))
             ax.errorbar(place, gain[order], self.intervals[name][order], fmt="none", color=GREY)
             ax.axhline(0, color="black", linewidth=0.8)
-            labels = [str(i) if names is None else names[i] for i in self.task[order]]
-            ax.set_xticks(place, labels, rotation=0 if names is None else 90, fontsize="small")
+            labels = names[self.task[order]]
+            turned = 90 if max(map(len, labels)) > 2 else 0
+            ax.set_xticks(place, labels, rotation=turned, fontsize="small")
             won = (gain > 0).sum()
             title = f"Over {OTHERS[name]}: {won} of {len(gain)} tasks gain"
             ax.set(title=title, xlabel="task", ylabel=f"gain, {self.metric}")

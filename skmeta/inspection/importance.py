@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.base import is_classifier
 from sklearn.inspection import permutation_importance
-from sklearn.utils import Bunch
-from sklearn.utils.validation import _get_feature_names
+from sklearn.utils import Bunch, check_random_state
 
 from skmeta.estimators import adapt
+from skmeta.estimators.adapted import last_of
+from skmeta.estimators.answers import has_own_classes
 from skmeta.tasks.scored import take
 
 
@@ -30,7 +32,8 @@ def feature_importance(
         Other rows of the task, by which importance is told.
     y : array of shape (n_rows,)
     scoring : str or callable, default=None
-        As in ``permutation_importance``; None is the model's ``score``: accuracy or R².
+        One metric, as in ``permutation_importance``; None is the model's ``score``: accuracy or R². A search
+        whose own scoring takes tasks needs one.
     n_repeats : int, default=5
         How often each column is shuffled.
     n_jobs : int, default=None
@@ -44,11 +47,11 @@ def feature_importance(
     Raises
     ------
     TypeError
-        If ``model`` does not end in an estimator of skmeta.
+        If ``model`` does not end in an estimator of skmeta, or ``scoring`` has several metrics.
     NotFittedError
         If it is not meta-trained.
     ValueError
-        If it cannot be adapted to no row, and as ``permutation_importance``.
+        If its labels are a task's own, and as ``permutation_importance``.
 
     References
     ----------
@@ -67,13 +70,23 @@ def feature_importance(
     >>> bool(found.adapted.importances_mean[1] > found.prior.importances_mean[1] + 0.1)
     True
     """
-    asked = {"scoring": scoring, "n_repeats": n_repeats, "n_jobs": n_jobs, "random_state": random_state}
-    prior = adapt(model, take(X_support, np.arange(0)), np.asarray(y_support)[:0])
+    if scoring is not None and not isinstance(scoring, str) and not callable(scoring):
+        raise TypeError(
+            f"The 'scoring' parameter of feature_importance must be one metric, a str or a callable. "
+            f"Got {scoring!r} instead."
+        )
+    seed = check_random_state(random_state).randint(2**31 - 1)  # both see the same shuffled columns
     adapted = adapt(model, X_support, y_support)
+    if is_classifier(adapted) and has_own_classes([adapted]):
+        raise ValueError(
+            f"This {type(last_of(adapted)).__name__} has no answer without a row, since labels are a task's "
+            "own. Ask scikit-learn's permutation_importance of the adapted model."
+        )
+    prior = adapt(model, take(X_support, np.arange(0)), np.asarray(y_support)[:0])
+    asked = {"scoring": scoring, "n_repeats": n_repeats, "n_jobs": n_jobs, "random_state": seed}
     found = [permutation_importance(one, X, y, **asked) for one in (prior, adapted)]
-    names = _get_feature_names(X)
-    if names is None:
-        names = np.array([f"feature {i}" for i in range(np.shape(X)[1])], dtype=object)
+    names = getattr(X, "columns", [f"feature {i}" for i in range(np.shape(X)[1])])
+    names = np.array([str(name) for name in names], dtype=object)
     return FeatureImportanceDisplay(*found, names)
 
 

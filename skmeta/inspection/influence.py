@@ -3,26 +3,28 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import is_regressor
 from sklearn.utils.validation import _num_samples
 
 from skmeta.estimators.adapted import last_of
 from skmeta.estimators.answers import answers, has_own_classes
+from skmeta.estimators.few_shot import FewShotEstimator
 from skmeta.estimators.meta_trained import MetaTrained
+from skmeta.inspection.losses import RowLoss, check_query
+from skmeta.model_selection.evaluate import are_regressors
 from skmeta.tasks import limits
 from skmeta.tasks.scored import Episode, take
 
 # Parts of a support set, at most, each of which is answered by the rows of the others.
 MOST_PARTS = 10
-LEAST = 1e-6  # of a probability, so that its logarithm is finite
 
 
 def support_influence(model, X_support, y_support, X_query, y_query=None):
     """How much each support row changes a model's predictions, and whether it does harm.
 
     Each row is truly left out: the model is adapted to the others, many such support sets at once. So the
-    numbers are exact, whatever the head and the inner loop. A row does harm if labelled rows are answered
-    better without it: a slip of the pen, a broken sensor, or a case that is unlike the others.
+    numbers are exact, whatever the head and the inner loop. The rows that do the most harm are the first to
+    look at: a slip of the pen, a broken sensor, or a case that is unlike the others.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ def support_influence(model, X_support, y_support, X_query, y_query=None):
         Rows whose predictions are looked at.
     y_query : array of shape (n_query,) or (n_query, n_outputs), default=None
         Their labels, by which harm is told. None tells it by the support rows, of which each of up to ten
-        parts is answered by the others; that takes ten times as long.
+        parts is answered by the others; that takes up to ten times as long.
 
     Returns
     -------
@@ -47,8 +49,9 @@ def support_influence(model, X_support, y_support, X_query, y_query=None):
     TypeError
         If ``model`` is neither a regressor nor a classifier with probabilities.
     ValueError
-        If the numbers of rows and labels differ, or there are none. A model's own errors say what else is
-        wrong with rows or labels.
+        If the numbers of rows and labels differ, or there are none; if rows differ in shape; if the model
+        knows no class of ``y_query``, or is for labels of a task's own and has only one. A model's own errors
+        say what else is wrong.
 
     References
     ----------
@@ -67,22 +70,25 @@ def support_influence(model, X_support, y_support, X_query, y_query=None):
     >>> int(support_influence(model, X[0], y[0], X[1]).harm.argmax())
     2
     """
-    if not (is_regressor(model) or (is_classifier(model) and hasattr(model, "predict_proba"))):
+    if not are_regressors("support_influence", {"model": model}) and not hasattr(model, "predict_proba"):
         raise TypeError(
             "The 'model' parameter of support_influence must be a regressor, or a classifier with "
             f"predict_proba. Got {model!r} instead."
         )
-    y_support = _labels_of("support", X_support, y_support)
-    if _num_samples(X_query) == 0:
-        raise ValueError("X_query must have a row or more. Got 0.")
+    loss = RowLoss(model)
+    y_support = loss.labels("support", X_support, y_support)
+    check_query(X_support, X_query)
+    if not _can_be_adapted(model, y_support):
+        got = np.unique(y_support).tolist()
+        raise ValueError(f"y_support must have 2 classes or more for {type(model).__name__}. Got {got}.")
     every_row = np.arange(len(y_support))
     found, classes = _answers(model, X_support, y_support, _leaving_out(every_row), X_query)
     if y_query is None:
-        harm = _harm_to_each_other(model, X_support, y_support, classes)
+        harm = _harm_to_each_other(model, X_support, y_support, classes, loss)
     else:
-        losses = _losses(found, _labels_of("query", X_query, y_query), classes).mean(1)
+        losses = loss.of_rows(found, loss.labels("query", X_query, y_query), classes).mean(1)
         harm = losses[0] - losses[1:]
-    return SupportInfluenceDisplay(found[0] - found[1:], harm, y_support, classes)
+    return SupportInfluenceDisplay(found[0] - found[1:], harm, y_support, classes, loss.name)
 
 
 @dataclass(eq=False, repr=False)
@@ -97,12 +103,16 @@ class SupportInfluenceDisplay:
         the targets; of a classifier, of the probabilities. NaN where the other rows have fewer than two
         classes and the model cannot be adapted to them.
     harm : ndarray of shape (n_support,)
-        The mean loss of labelled rows by all rows less the one without it: above zero, they are better
-        off without. NaN where ``change`` is.
+        What a row adds to the mean loss of the query rows. If their labels are not known, what it adds to the
+        mean loss of the support rows, each answered by others: its own loss counts there, so a row that
+        the others cannot explain has a large one. NaN where no row can be answered without it.
     labels : ndarray of shape (n_support,) or (n_support, n_outputs)
         Of the support rows.
     classes : ndarray of shape (n_classes,) or None
         Of the columns of ``change``, for a classifier.
+    measure : str
+        The loss: "log loss" of a classifier, "absolute error" of a regressor or, if it predicts a quantile,
+        that one's.
 
     Attributes
     ----------
@@ -116,6 +126,7 @@ class SupportInfluenceDisplay:
     harm: np.ndarray
     labels: np.ndarray
     classes: np.ndarray | None
+    measure: str
 
     def plot(self, ax=None, *, n_rows=20):
         """Draw a bar for each row, the most harmful first: to the right if it harms, to the left if it helps.
@@ -143,8 +154,7 @@ class SupportInfluenceDisplay:
         ax.set_yticks(np.arange(len(drawn)), [f"row {i}, y = {_shown(self.labels[i])}" for i in drawn])
         ax.invert_yaxis()
         ax.axvline(0, color="black", linewidth=0.8)
-        measure = "absolute error" if self.classes is None else "log loss"
-        ax.set(xlabel=f"what the row adds to the {measure}\n← it helps      it harms →")
+        ax.set(xlabel=f"what the row adds to the {self.measure}\n← it helps      it harms →")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -155,16 +165,6 @@ def _shown(label):
         if isinstance(label, np.ndarray)
         else (f"{label:.3g}" if isinstance(label, np.floating) else label)
     )
-
-
-def _labels_of(part, X, y):
-    """Labels as an array, or ValueError if there is not one for each row."""
-    n_rows, n_labels = _num_samples(X), _num_samples(y)
-    if n_rows != n_labels or n_rows == 0:
-        raise ValueError(
-            f"X_{part} and y_{part} must have as many rows, one or more. Got {n_rows} and {n_labels}."
-        )
-    return np.asarray(y)
 
 
 def _leaving_out(rows):
@@ -182,7 +182,7 @@ def _answers(model, X, y, kept, X_query, classes=None):
     at_once = limits.episodes_at_once(len(y) + _num_samples(X_query), np.shape(X)[1:])
     for first in range(0, len(able), at_once):
         chunk = able[first : first + at_once]
-        episodes = [Episode("the support set", take(X, kept[i]), y[kept[i]], X_query, None) for i in chunk]
+        episodes = [Episode("support_influence", take(X, kept[i]), y[kept[i]], X_query, None) for i in chunk]
         for i, answer in zip(chunk, answers(model, episodes), strict=True):
             if is_regressor(model):
                 found[i] = answer.predict(X_query)
@@ -197,19 +197,12 @@ def _answers(model, X, y, kept, X_query, classes=None):
 def _can_be_adapted(model, y):
     """Whether there are enough labels: of two classes, if these are a task's own."""
     if is_regressor(model):
-        return len(y) > 0 or isinstance(last_of(model), MetaTrained)
+        return len(y) > 0 or isinstance(last_of(model), MetaTrained | FewShotEstimator)
     return len(np.unique(y)) >= (2 if has_own_classes([model]) else 0)
 
 
-def _losses(found, y, classes):
-    """Loss of each query row by each of the answers: (n_answers, n_query)."""
-    if classes is None:
-        return np.abs(found - y).reshape(*found.shape[:2], -1).mean(-1)
-    return -np.log((found * (y[:, None] == classes)).sum(-1).clip(LEAST))
-
-
-def _harm_to_each_other(model, X, y, classes):
-    """Mean loss of the support rows less that of the support set without each: all answered by others."""
+def _harm_to_each_other(model, X, y, classes, loss):
+    """Mean loss of the support rows, each answered by others, less that of the support set without each."""
     n = len(y)
     losses = np.full((1 + n, n), np.nan)  # by all but the row's part, and without each row besides
     order = np.arange(n) if classes is None else np.argsort(y, kind="stable")
@@ -218,10 +211,19 @@ def _harm_to_each_other(model, X, y, classes):
         others = np.setdiff1d(order, part)
         if _can_be_adapted(model, y[others]):
             found, _ = _answers(model, X, y, _leaving_out(others), take(X, part), classes)
-            of_part = _losses(found, y[part], classes)
+            of_part = loss.of_rows(found, y[part], classes, "support")
             losses[:, part] = of_part[0]
             losses[np.ix_(1 + others, part)] = of_part[1:]
-    losses[1:][np.eye(n, dtype=bool)] = np.nan
-    known = ~np.isnan(losses)
-    mean = np.where(known, losses, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
-    return mean[0] - mean[1:]
+    with_it, without = losses[0], losses[1:]
+    own = np.eye(n, dtype=bool)
+    compared = ~np.isnan(without) & ~own
+    means = [
+        _mean(np.where(of, values, np.nan)) for of, values in ((compared | own, with_it), (compared, without))
+    ]
+    return means[0] - means[1]
+
+
+def _mean(values):
+    """Of what is known in each row; NaN where nothing is."""
+    known = ~np.isnan(values)
+    return np.where(known, values, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)

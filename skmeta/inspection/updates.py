@@ -6,17 +6,19 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from sklearn.base import is_regressor
+from sklearn.base import is_classifier, is_regressor
 from sklearn.utils.validation import check_is_fitted
 
 from skmeta.estimators.answers import has_own_classes
 from skmeta.estimators.base import MetaEstimator
 from skmeta.estimators.inference import OF_VARIANCE
+from skmeta.inspection.losses import RowLoss, check_query
 from skmeta.tasks.scored import take
 
+# What a regressor brings targets to, as if it were a layer.
+UNITS = "level and scale"
 # Parts of the straight way from the parameters before adaptation to those after.
 N_PARTS = 16
-LEAST = 1e-6  # of a probability, so that its logarithm is finite
 
 
 @dataclass(eq=False, repr=False)
@@ -26,29 +28,34 @@ class UpdatesDisplay:
     Parameters
     ----------
     layers : list of str
-        Names of the layers that a task has of its own.
+        Names of the layers that a task has of its own; of a regressor also ``"level and scale"``, by which it
+        reads a task's targets.
     steps : list of str
-        What was done: ``"solve"``, from the prior's last layer to the posterior of the support set, if there
-        is one; then the inner steps, after each of which such a layer is solved anew.
+        What was done: ``"solve"``, from the prior to the posterior of the support set, if the last layer is
+        one, or ``"level"``, from the level of all tasks to that of the support rows; then the inner steps,
+        after each of which a posterior is solved anew. Labels of a task's own have no prior to begin with.
     moves : ndarray of shape (n_steps, n_layers)
-        Euclidean distance that a step moved the parameters of a layer.
+        Euclidean distance that a step moved the parameters of a layer, those of its mean.
     predicted : ndarray of shape (n_steps, n_layers) or None
         Length of the part of a step that TAML's meta-model predicted; the rest is the gradient's.
     directions : dict of str to ndarray of shape (n_steps, n_layers), or None
         How much of each of its directions the default meta-model took, the mean over a layer's tensors.
     losses : ndarray of shape (n_steps + 1,)
-        Mean loss of the support rows before the first step and after each.
+        Mean loss of the support rows before the first step and after each: what ``measure`` says, which may
+        be another than the loss that steps go down.
     query_losses : ndarray of shape (n_steps + 1,) or None
         The same of the query rows, if their labels are known.
     measure : str
-        The loss: "log loss" of a classifier, "absolute error" of a regressor.
+        "log loss" of a classifier, "absolute error" of a regressor or, if it predicts a quantile, the loss of
+        that.
     shares : ndarray of shape (n_layers,)
-        Share of each layer's move in the change of the outputs for the query rows, signed, of sum 1; NaN if
-        nothing changed.
+        Share of each layer's move in the change of the answers for the query rows, predictions or logits,
+        signed, of sum 1; NaN if nothing changed. Of the mean's answers: what a posterior's variance does to
+        logits and rates does not count.
 
     Attributes
     ----------
-    ax_ : ndarray of three matplotlib Axes
+    ax_ : sequence of three matplotlib Axes
         After ``plot``.
     figure_ : matplotlib Figure
         After ``plot``.
@@ -110,29 +117,39 @@ class UpdatesDisplay:
         >>> model = TMAMLRegressor(head="linear", inner_steps=2, max_iter=5).fit(list(zip(X, y)))
         >>> display = UpdatesDisplay.from_estimator(model, X[0], y[0])
         >>> display.moves.shape, display.losses.shape
-        ((2, 3), (3,))
+        ((3, 4), (4,))
         """
         if not isinstance(model, MetaEstimator):
             raise TypeError(
                 "The 'model' parameter of UpdatesDisplay.from_estimator must be a classifier or a regressor "
-                f"of skmeta, such as the last step of a pipeline. Got {model!r} instead."
+                f"of skmeta. Got {model!r} instead. Of a pipeline, pass the last step, and rows as the steps "
+                "before transform them."
             )
         check_is_fitted(model)
+        loss = RowLoss(model)
+        y = loss.labels("support", X, y)
+        if X_query is None:
+            if y_query is not None:
+                raise ValueError("y_query has labels, but X_query is None. Pass both, or neither.")
+            X_query = X
+        check_query(X, X_query)
+        if y_query is not None:
+            y_query = loss.labels("query", X_query, y_query)
         states, steps = _states(model, X, y)
-        X_query = X if X_query is None else X_query
-        layers = list(dict.fromkeys(map(_layer, _of_means(states[0]))))
+        layers = list(dict.fromkeys(map(_layer, _own(states[0]))))
         predicted = directions = None
         if updates := getattr(states[-1], "updates_", None):
             predicted, directions = _of_meta_model(updates, layers, len(steps))
+        moves = [_lengths(one, other, layers) for one, other in pairwise(states)]
         return cls(
             layers,
             steps,
-            np.array([_lengths(one, other, layers) for one, other in pairwise(states)]),
+            np.reshape(moves, (len(steps), len(layers))),
             predicted,
             directions,
-            np.array([_loss(state, X, y) for state in states]),
-            None if y_query is None else np.array([_loss(state, X_query, y_query) for state in states]),
-            "absolute error" if is_regressor(model) else "log loss",
+            _mean_losses(states, X, y, loss, "support"),
+            None if y_query is None else _mean_losses(states, X_query, y_query, loss, "query"),
+            loss.name,
             _shares(states[0], states[-1], layers, X_query),
         )
 
@@ -189,22 +206,37 @@ class UpdatesDisplay:
 def _states(model, X, y):
     """Adapted copies before the first step and after each, and what the steps are called.
 
-    Tasks that share their labels have a last layer before there is any row, unless inner steps alone move it.
+    A prior answers before there is a row, unless labels are a task's own.
     """
     n_steps = model.n_adapt_steps()
     states = [copy.copy(model).set_params(adapt_steps=k).adapt(X, y) for k in range(n_steps + 1)]
     names = [f"step {k}" for k in range(1, n_steps + 1)]
-    if has_own_classes([model]):
+    if is_classifier(model) and has_own_classes([model]):
         return states, names
-    before = copy.copy(model).adapt(take(X, np.arange(0)), np.asarray(y)[:0])
-    if not any(_lengths(before, states[0], ["head"])):
-        return states, names
-    return [before, *states], ["solve", *names]
+    before = copy.copy(model).adapt(take(X, np.arange(0)), y[:0])
+    if any(_lengths(before, states[0], ["head"])):
+        return [before, *states], ["solve", *names]
+    if any(_lengths(before, states[0], [UNITS])):
+        return [before, *states], ["level", *names]
+    return states, names
 
 
-def _of_means(state):
-    """A task's own parameters, by name, without what only a variance takes."""
-    return {name: p for name, p in state.adapted_params_.items() if name not in OF_VARIANCE}
+def _own(state):
+    """What a task has of its own, by name: parameters, without those of variances alone, level and scale."""
+    own = {name: p.double() for name, p in state.adapted_params_.items() if name not in OF_VARIANCE}
+    if is_regressor(state):
+        for name, values in zip(("level", "scale"), state._level_and_scale, strict=True):
+            own[f"{UNITS}.{name}"] = torch.as_tensor(values, dtype=torch.float64)
+    return own
+
+
+def _with(state, own):
+    """A copy of a state that has this of its own."""
+    mixed = copy.copy(state)
+    mixed.adapted_params_ = {name: p for name, p in own.items() if _layer(name) != UNITS}
+    if is_regressor(state):
+        mixed._level_and_scale = tuple(own[f"{UNITS}.{name}"].numpy() for name in ("level", "scale"))
+    return mixed
 
 
 def _layer(name):
@@ -214,9 +246,12 @@ def _layer(name):
 
 def _lengths(one, other, layers):
     """Distances between the parameters of two states, of each layer."""
-    start, end = _of_means(one), _of_means(other)
-    moves = {layer: [end[name] - start[name] for name in end if _layer(name) == layer] for layer in layers}
-    return [torch.cat([move.flatten() for move in of_layer]).norm().item() for of_layer in moves.values()]
+    start, end = _own(one), _own(other)
+    moves = {
+        layer: [(end[name] - start[name]).flatten() for name in end if _layer(name) == layer]
+        for layer in layers
+    }
+    return [torch.cat(of_layer).norm().item() if of_layer else 0.0 for of_layer in moves.values()]
 
 
 def _of_meta_model(updates, layers, n_steps):
@@ -235,38 +270,35 @@ def _of_meta_model(updates, layers, n_steps):
     return predicted, directions
 
 
-def _loss(state, X, y):
-    """Mean log loss or absolute error of rows."""
-    if is_regressor(state):
-        return np.abs(state.predict(X) - np.asarray(y)).mean()
-    of_class = (np.asarray(y)[:, None] == state.classes_) * state.predict_proba(X)
-    return -np.log(of_class.sum(1).clip(LEAST)).mean()
+def _mean_losses(states, X, y, loss, part):
+    """Of rows by each of the states: (n_states,)."""
+    answer = "predict" if loss.of_values else "predict_proba"
+    found = np.stack([getattr(state, answer)(X) for state in states])
+    return loss.of_rows(found, y, getattr(states[-1], "classes_", None), part).mean(1)
 
 
 def _outputs(state, X):
     """Predictions, or logits of mean zero: (n_rows, n_outputs)."""
     if is_regressor(state):
-        return state.predict(X).reshape(np.shape(X)[0], -1)
+        predicted = state.predict(X)
+        return predicted.reshape(len(predicted), -1)
     logits = state.predict_log_proba(X)
     return logits - logits.mean(1, keepdims=True)
 
 
 def _shares(before, after, layers, X):
     """Share of each layer's move in the change of the outputs, along the straight way between two states."""
-    start, end = _of_means(before), _of_means(after)
+    start, end = _own(before), _own(after)
 
     def at(place, layer=None, own=None):
-        mixed = copy.copy(after)
-        mixed.adapted_params_ = {
-            name: torch.lerp(start[name], end[name], own if _layer(name) == layer else place) for name in end
-        }
-        return _outputs(mixed, X)
+        mixed = {n: torch.lerp(start[n], end[n], own if _layer(n) == layer else place) for n in end}
+        return _outputs(_with(after, mixed), X)
 
     added = np.zeros((len(layers), *at(0.0).shape))
     for i in range(N_PARTS):
         first, middle, last = ((i + part) / N_PARTS for part in (0, 0.5, 1))
         for k, layer in enumerate(layers):
             added[k] += at(middle, layer, last) - at(middle, layer, first)
-    change = added.sum(0)
+    change = at(1.0) - at(0.0)
     total = np.square(change).sum()
     return (added * change).sum((1, 2)) / total if total > 0 else np.full(len(layers), np.nan)

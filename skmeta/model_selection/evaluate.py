@@ -132,7 +132,7 @@ def prepare(owner, models, tasks, metric, *, told=True, **draw):
 
     With ``told``, a warning tells of tasks with fewer support rows than asked for.
     """
-    regression = _are_regressors(owner, models)
+    regression = are_regressors(owner, models)
     draw = {name: check_value(owner, name, value, RULES[name]) for name, value in draw.items()}
     if regression:
         check_value(f"{owner}, for a regressor,", "n_way", draw["n_way"], [NONE])
@@ -193,7 +193,8 @@ def summarize(scores, task):
     )
 
 
-def _are_regressors(owner, models):
+def are_regressors(owner, models):
+    """Whether a dict of models are regressors; TypeError if not all are, or not all are classifiers."""
     for name, model in models.items():
         # Of a class, or of what has no tags, scikit-learn's own error would not name the argument.
         has_tags = hasattr(model, "__sklearn_tags__") and not isinstance(model, type)

@@ -92,7 +92,7 @@ def shots_curve(
         told=False,
     )
     _check_shots(episodes, n_shots[-1])
-    parts = [_with_shots(episodes, n) for n in n_shots]
+    parts = [with_shots(episodes, n) for n in n_shots]
     results = {
         name: summarize(np.stack([score_episodes(model, part, metric) for part in parts]), episodes.task)
         for name, model in models.items()
@@ -167,7 +167,7 @@ def _check_shots(episodes, n_shot):
         )
 
 
-def _with_shots(episodes, n_shot):
+def with_shots(episodes, n_shot):
     """The episodes with the first ``n_shot`` support rows of each class only."""
     rows = [(support[_first(episodes.labels[support], n_shot)], query) for support, query in episodes.rows]
     return replace(episodes, rows=rows)

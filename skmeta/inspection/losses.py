@@ -1,0 +1,68 @@
+"""By what displays judge predictions: the loss of each row, and labels that can be judged by it."""
+
+import numpy as np
+from sklearn.base import is_regressor
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import _num_samples
+
+from skmeta.estimators.adapted import last_of
+
+LEAST = 1e-6  # of a probability, so that its logarithm is finite
+
+
+class RowLoss:
+    """Log loss of a classifier; absolute error of a regressor, or the loss of a quantile that it predicts."""
+
+    def __init__(self, model):
+        last = last_of(model)
+        last = last_of(getattr(last, "prior", last))  # of a few-shot estimator
+        self.of_values = is_regressor(model)
+        self.quantile = last.quantile if getattr(last, "loss", None) == "quantile" else None
+        self.name = "log loss" if not self.of_values else "absolute error"
+        if self.quantile is not None:
+            self.name = f"loss of the {self.quantile:g} quantile"
+
+    def labels(self, part, X, y):
+        """Labels as an array, or ValueError if they are not one or more, one for each row."""
+        if y is None:
+            raise ValueError(f"y_{part} is None, but its rows' labels are needed.")
+        n_rows, n_labels = _num_samples(X), _num_samples(y)
+        if n_rows != n_labels or n_rows == 0:
+            raise ValueError(
+                f"X_{part} and y_{part} must have as many rows, one or more. Got {n_rows} and {n_labels}."
+            )
+        y = np.asarray(y)
+        if not self.of_values:
+            return column_or_1d(y, warn=True)
+        if y.dtype.kind not in "biuf" or not np.isfinite(y).all():
+            raise ValueError(f"y_{part} must be finite numbers. Got {y.dtype} with {y.ravel()[:5].tolist()}.")
+        return y
+
+    def of_rows(self, predicted, y, classes, part="query"):
+        """Losses ``(n_answers, n_rows)`` of stacked predictions, or probabilities of the ``classes``."""
+        if self.of_values:
+            if predicted.shape[1:] != y.shape:
+                raise ValueError(
+                    f"y_{part} must have the shape of predictions, {predicted.shape[1:]}. Got {y.shape}."
+                )
+            missed = y - predicted
+            losses = np.abs(missed)
+            if self.quantile is not None:
+                losses = np.maximum(self.quantile * missed, (self.quantile - 1) * missed)
+            return losses.reshape(*losses.shape[:2], -1).mean(-1)
+        known = y[:, None] == classes
+        if not known.any():
+            raise ValueError(
+                f"y_{part} has none of the classes that the model knows here, {classes.tolist()}. "
+                f"Got {np.unique(y).tolist()[:5]}."
+            )
+        return -np.log((predicted * known).sum(-1).clip(LEAST))
+
+
+def check_query(X_support, X_query):
+    """Raise ValueError for query rows that are none, or of another shape than support rows."""
+    if _num_samples(X_query) == 0:
+        raise ValueError("X_query must have a row or more. Got 0.")
+    wanted, got = (np.shape(X)[1:] for X in (X_support, X_query))
+    if wanted != got:
+        raise ValueError(f"X_query must have rows of the shape {wanted}, as X_support. Got {got}.")
