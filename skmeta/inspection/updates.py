@@ -174,7 +174,7 @@ class UpdatesDisplay:
         width = 0.8 / len(self.layers)
         for i, layer in enumerate(self.layers):
             shift = place + (i - (len(self.layers) - 1) / 2) * width
-            of_moves.bar(shift, self.moves[:, i], width, label=layer)
+            of_moves.bar(shift, self.moves[:, i], width, color=f"C{i}", label=layer)
             if self.predicted is not None:
                 of_moves.bar(
                     shift,
