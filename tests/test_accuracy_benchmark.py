@@ -16,6 +16,7 @@ from benchmarks.accuracy.ours import LONG, OURS
 from benchmarks.accuracy.record import Record
 from benchmarks.accuracy.report import half_width, page, put_short, short, tables_of
 from benchmarks.accuracy.rivals import RIVALS
+from benchmarks.accuracy.rows import N_DRAWS, nested, ratio, slope
 from benchmarks.accuracy.studies import STUDIES, Cell, Study
 
 N_TASKS = 70
@@ -367,3 +368,34 @@ def test_every_study_has_data_rivals_and_ours():
         assert sum(method.suits(study) for method in RIVALS) >= 5
         names = [method.name for method in (*OURS, *LONG, *RIVALS) if method.suits(study)]
         assert len(names) == len(set(names))
+
+
+# ---- errors by the number of rows
+
+
+def test_support_rows_are_nested_and_query_rows_the_same():
+    tasks = [Task(str(i), {}, np.zeros(n)) for i, n in enumerate((5, 12))]
+    none, three, five = (list(nested(tasks, n)) for n in (0, 3, 5))
+    assert [episode.task for episode in three] == [0] * N_DRAWS + [1] * N_DRAWS
+    assert [episode.task for episode in five] == [1] * N_DRAWS  # of five rows, two are asked for
+    for few, more in zip(none, three, strict=True):
+        assert few.query.tolist() == more.query.tolist() and len(few.support) == 0
+        assert not set(more.query) & set(more.support)
+    for few, more in zip(three[N_DRAWS:], five, strict=True):
+        assert more.support[:3].tolist() == few.support.tolist()
+        assert set(more.support) | set(more.query) <= set(range(5, 17))
+
+
+def test_a_ratio_of_errors_is_of_the_tasks_that_have_both():
+    few = {"error": np.array([1.0, 3.0, 9.0]), "task": np.array([0, 1, 2])}
+    more = {"error": np.array([1.0, 1.0]), "task": np.array([0, 1])}
+    assert ratio(more, few, "error").startswith("0.50 ± ")
+
+
+@pytest.mark.parametrize("sure", [0.5, 1.0, 2.0])
+def test_the_slope_is_what_logits_must_be_multiplied_by(sure):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=2, size=(20_000, 3))
+    logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    y = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    assert slope([(sure * logits, y)]) == pytest.approx(1 / sure, rel=0.05)

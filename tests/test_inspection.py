@@ -193,7 +193,7 @@ def test_labels_that_cannot_be_judged_are_refused():
         support_influence(REGRESSOR, A[:9], b[:9], A[9:11], [1.0, np.nan])
     with pytest.raises(ValueError, match=r"shape of predictions, \(10,\)\. Got \(10, 1\)"):
         support_influence(REGRESSOR, A[:9], b[:9], A[9:19], b[9:19, None])
-    with pytest.raises(ValueError, match="y_support must have 2 classes or more for TMAMLClassifier. Got"):
+    with pytest.raises(ValueError, match="y_support must have 2 classes or more for TMAMLClassifier"):
         support_influence(OWN_CLASSES, X[:3], ["a"] * 3, X[3:])
     with pytest.raises(
         ValueError, match=r"X_query must have rows of the shape \(3,\), as X_support\. Got \(2,"
@@ -477,7 +477,7 @@ def test_a_gain_is_of_our_models_over_fitted_ones():
         transfer_gain(FrozenEstimator(REGRESSOR), CURVES)
     with pytest.raises(NotFittedError):
         transfer_gain(REGRESSOR, CURVES, pooled=Ridge())
-    with pytest.raises(ValueError, match="The local model: task 0: .*Pass another as 'local'"):
+    with pytest.raises(ValueError, match=r"The local model: task 0: .*Pass another as 'local'"):
         transfer_gain(CLASSIFIER, TASKS, local=LinearSVC(), metric="neg_log_loss", n_episodes=8)
 
 
