@@ -51,7 +51,7 @@ def scores_of_seeds(run):
 def test_shared_labels(estimator):
     def run(seed):
         settings = {"hidden_layer_sizes": (32,), "early_stopping": False}
-        clf = estimator(**settings, max_iter=100, random_state=seed)
+        clf = estimator(**settings, max_iter=150, random_state=seed)
         tasks = make_directions(60, seed)
         clf.fit(tasks)
         pooled = LogisticRegression().fit(*map(np.concatenate, zip(*tasks, strict=True)))
