@@ -458,9 +458,8 @@ def test_the_local_model_takes_rows_as_users_have_them(kind):
         else:
             X = X[:, :, None]
         tasks.append((X, y))
-    settings = {"module": Flat} if kind == "images" else {}
-    settings = {name: value for name, value in QUICK.items() if name != "hidden_layer_sizes"} | settings
-    model = TMAMLClassifier(**(settings if kind == "images" else QUICK)).fit(tasks)
+    own = {"module": Flat, "hidden_layer_sizes": TMAMLClassifier().hidden_layer_sizes}
+    model = TMAMLClassifier(**QUICK | (own if kind == "images" else {})).fit(tasks)
     found = transfer_gain(model, tasks, n_episodes=8, n_shot=4)
     assert np.isfinite(found.gains["local"]).all() and np.isfinite(found.gains["prior"]).all()
 

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 from sklearn.base import is_regressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -9,6 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skmeta.estimators.meta_trained import MetaTrained
+from skmeta.tasks.scored import take
 
 
 def adapt(model, X, y, sample_weight=None):
@@ -69,6 +71,11 @@ def adapt(model, X, y, sample_weight=None):
         return adapted
     adapted.best_estimator_ = adapt(_best_of(model), X, y, sample_weight)
     return adapted
+
+
+def prior_of(model, X, y):
+    """A copy adapted to none of these rows: what all tasks have in common, unless labels are a task's own."""
+    return adapt(model, take(X, np.arange(0)), np.asarray(y)[:0])
 
 
 def predict_interval(model, X, coverage=0.9):

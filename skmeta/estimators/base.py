@@ -32,7 +32,7 @@ from skmeta.estimators.training import (
     started,
 )
 from skmeta.tasks.rows import check_rows, is_task_list, read_tasks
-from skmeta.tasks.scored import draw_scored
+from skmeta.tasks.scored import chunks, draw_scored
 from skmeta.tasks.weights import check_weight, without_weightless
 
 # Parameters that a warm start obeys or need not.
@@ -250,7 +250,7 @@ class MetaEstimator(MetaTrained, HasParameters):
             n_shot=SCORED_SHOTS,
             seed=0,
         )
-        return float(np.mean([score for chunk in episodes.chunks() for score in self._scores(chunk)]))
+        return float(np.mean([score for chunk in chunks(episodes) for score in self._scores(chunk)]))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -313,6 +313,7 @@ class MetaEstimator(MetaTrained, HasParameters):
         return Question(X, targets, decoder, X_query, weight, where)
 
     def n_adapt_steps(self):
+        """How many inner steps ``adapt`` makes."""
         if self.adapt_steps is not None:
             return self.adapt_steps
         return self._was_chosen["inner_steps"] if is_same(self.inner_steps, "auto") else self.inner_steps

@@ -297,6 +297,7 @@ class MetaDetector(MetaTrained, HasTraining):
         return Question(pages.X, pages.objects, pages.classes[0], where=where)
 
     def n_adapt_steps(self):
+        """How many inner steps ``adapt`` makes."""
         return self._n_inner_steps() if self.adapt_steps is None else self.adapt_steps
 
     def _n_inner_steps(self):

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.stats import t
 from sklearn.base import is_classifier
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.frozen import FrozenEstimator
@@ -19,6 +18,7 @@ from skmeta.estimators.answers import has_own_classes
 from skmeta.estimators.few_shot import FewShotEstimator
 from skmeta.estimators.meta_trained import MetaTrained
 from skmeta.model_selection.evaluate import prepare, score_episodes
+from skmeta.model_selection.intervals import task_interval
 from skmeta.model_selection.shots_curve import with_shots
 from skmeta.tasks.rows import pairs_of
 
@@ -115,8 +115,8 @@ def transfer_gain(
         sampling=sampling,
         random_state=random_state,
     )
-    scores = {"model": score_episodes(model, episodes, metric)}
-    if not (is_classifier(model) and has_own_classes([model])):
+    adapted, scores = score_episodes(model, episodes, metric), {}
+    if not has_own_classes([model]):
         scores["prior"] = score_episodes(model, with_shots(episodes, 0), metric)
     for name, other in others.items():
         try:
@@ -125,10 +125,11 @@ def transfer_gain(
             raise ValueError(f"The {name} model: {error} Pass another as {name!r}.") from error
     number = np.unique(episodes.task)
     gains, intervals = {}, {}
-    for name in [name for name in scores if name != "model"]:
-        gained = scores["model"] - scores[name]
-        of_tasks = [_mean_and_half(gained[episodes.task == i]) for i in number]
-        gains[name], intervals[name] = np.transpose(of_tasks)
+    for name, of_other in scores.items():
+        of_tasks = [(adapted - of_other)[episodes.task == i] for i in number]
+        gains[name] = np.array([gained.mean() for gained in of_tasks])
+        # Of one task, its episodes are what is independent.
+        intervals[name] = np.array([task_interval(gained, np.arange(len(gained))) for gained in of_tasks])
     return TransferGainDisplay(number, gains, intervals, str(metric))
 
 
@@ -147,13 +148,6 @@ def _local(model, tasks):
 
 def _flattened(rows):
     return rows.reshape(len(rows), -1) if np.ndim(rows) > 2 else rows
-
-
-def _mean_and_half(values):
-    """Mean, and half of its 95 % interval; NaN for a value alone."""
-    n = len(values)
-    half = t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    return values.mean(), half
 
 
 @dataclass(eq=False, repr=False)

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.base import is_classifier
 from sklearn.inspection import permutation_importance
 from sklearn.utils import Bunch, check_random_state
 
 from skmeta.estimators import adapt
-from skmeta.estimators.adapted import last_of
+from skmeta.estimators.adapted import last_of, prior_of
 from skmeta.estimators.answers import has_own_classes
-from skmeta.tasks.scored import take
 
 
 def feature_importance(
@@ -72,19 +70,19 @@ def feature_importance(
     """
     if scoring is not None and not isinstance(scoring, str) and not callable(scoring):
         raise TypeError(
-            f"The 'scoring' parameter of feature_importance must be one metric, a str or a callable. "
+            "The 'scoring' parameter of feature_importance must be one metric, a str or a callable. "
             f"Got {scoring!r} instead."
         )
     seed = check_random_state(random_state).randint(2**31 - 1)  # both see the same shuffled columns
     adapted = adapt(model, X_support, y_support)
-    if is_classifier(adapted) and has_own_classes([adapted]):
+    if has_own_classes([adapted]):
         raise ValueError(
             f"This {type(last_of(adapted)).__name__} has no answer without a row, since labels are a task's "
             "own. Ask scikit-learn's permutation_importance of the adapted model."
         )
-    prior = adapt(model, take(X_support, np.arange(0)), np.asarray(y_support)[:0])
     asked = {"scoring": scoring, "n_repeats": n_repeats, "n_jobs": n_jobs, "random_state": seed}
-    found = [permutation_importance(one, X, y, **asked) for one in (prior, adapted)]
+    both = prior_of(model, X_support, y_support), adapted
+    found = [permutation_importance(one, X, y, **asked) for one in both]
     names = getattr(X, "columns", [f"feature {i}" for i in range(np.shape(X)[1])])
     names = np.array([str(name) for name in names], dtype=object)
     return FeatureImportanceDisplay(*found, names)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import is_regressor
-from sklearn.utils.validation import _num_samples
 
 from skmeta.estimators.adapted import last_of
 from skmeta.estimators.answers import answers, has_own_classes
@@ -12,8 +11,7 @@ from skmeta.estimators.few_shot import FewShotEstimator
 from skmeta.estimators.meta_trained import MetaTrained
 from skmeta.inspection.losses import RowLoss, check_query
 from skmeta.model_selection.evaluate import are_regressors
-from skmeta.tasks import limits
-from skmeta.tasks.scored import Episode, take
+from skmeta.tasks.scored import Episode, chunks, take
 
 # Parts of a support set, at most, each of which is answered by the rows of the others.
 MOST_PARTS = 10
@@ -160,11 +158,9 @@ class SupportInfluenceDisplay:
 
 
 def _shown(label):
-    return (
-        np.array2string(label, precision=3)
-        if isinstance(label, np.ndarray)
-        else (f"{label:.3g}" if isinstance(label, np.floating) else label)
-    )
+    if isinstance(label, np.ndarray):
+        return np.array2string(label, precision=3)
+    return f"{label:.3g}" if isinstance(label, np.floating) else label
 
 
 def _leaving_out(rows):
@@ -179,17 +175,14 @@ def _answers(model, X, y, kept, X_query, classes=None):
     """
     found = {}
     able = [i for i, rows in enumerate(kept) if _can_be_adapted(model, y[rows])]
-    at_once = limits.episodes_at_once(len(y) + _num_samples(X_query), np.shape(X)[1:])
-    for first in range(0, len(able), at_once):
-        chunk = able[first : first + at_once]
-        episodes = [Episode("support_influence", take(X, kept[i]), y[kept[i]], X_query, None) for i in chunk]
-        for i, answer in zip(chunk, answers(model, episodes), strict=True):
-            if is_regressor(model):
-                found[i] = answer.predict(X_query)
-                continue
-            classes = answer.classes_ if classes is None else classes
-            found[i] = (answer.classes_[:, None] == classes).T @ answer.predict_proba(X_query).T
-            found[i] = found[i].T
+    episodes = (Episode("support_influence", take(X, kept[i]), y[kept[i]], X_query, None) for i in able)
+    said = (answer for chunk in chunks(episodes) for answer in answers(model, chunk))
+    for i, answer in zip(able, said, strict=True):
+        if is_regressor(model):
+            found[i] = answer.predict(X_query)
+            continue
+        classes = answer.classes_ if classes is None else classes
+        found[i] = answer.predict_proba(X_query) @ (answer.classes_[:, None] == classes)
     none = np.full_like(next(iter(found.values())), np.nan)
     return np.stack([found.get(i, none) for i in range(len(kept))]), classes
 
@@ -217,13 +210,10 @@ def _harm_to_each_other(model, X, y, classes, loss):
     with_it, without = losses[0], losses[1:]
     own = np.eye(n, dtype=bool)
     compared = ~np.isnan(without) & ~own
-    means = [
-        _mean(np.where(of, values, np.nan)) for of, values in ((compared | own, with_it), (compared, without))
-    ]
-    return means[0] - means[1]
+    return _mean(with_it, compared | (own & ~np.isnan(with_it))) - _mean(without, compared)
 
 
-def _mean(values):
-    """Of what is known in each row; NaN where nothing is."""
-    known = ~np.isnan(values)
-    return np.where(known, values, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
+def _mean(losses, of):
+    """Mean of some losses of each row; NaN where these are none."""
+    with np.errstate(invalid="ignore"):
+        return np.where(of, losses, 0).sum(1) / of.sum(1)

@@ -1,10 +1,12 @@
 """By what displays judge predictions: the loss of each row, and labels that can be judged by it."""
 
 import numpy as np
+import torch
 from sklearn.base import is_regressor
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _num_samples
 
+from skmeta.core.regression_losses import Quantile
 from skmeta.estimators.adapted import last_of
 
 LEAST = 1e-6  # of a probability, so that its logarithm is finite
@@ -45,10 +47,9 @@ class RowLoss:
                 raise ValueError(
                     f"y_{part} must have the shape of predictions, {predicted.shape[1:]}. Got {y.shape}."
                 )
-            missed = y - predicted
-            losses = np.abs(missed)
+            losses = np.abs(y - predicted)
             if self.quantile is not None:
-                losses = np.maximum(self.quantile * missed, (self.quantile - 1) * missed)
+                losses = Quantile(self.quantile).of_outputs(*map(torch.as_tensor, (predicted, y))).numpy()
             return losses.reshape(*losses.shape[:2], -1).mean(-1)
         known = y[:, None] == classes
         if not known.any():

@@ -6,14 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from sklearn.base import is_classifier, is_regressor
+from sklearn.base import is_regressor
 from sklearn.utils.validation import check_is_fitted
 
+from skmeta.estimators.adapted import prior_of
 from skmeta.estimators.answers import has_own_classes
 from skmeta.estimators.base import MetaEstimator
 from skmeta.estimators.inference import OF_VARIANCE
 from skmeta.inspection.losses import RowLoss, check_query
-from skmeta.tasks.scored import take
 
 # What a regressor brings targets to, as if it were a layer.
 UNITS = "level and scale"
@@ -211,9 +211,9 @@ def _states(model, X, y):
     n_steps = model.n_adapt_steps()
     states = [copy.copy(model).set_params(adapt_steps=k).adapt(X, y) for k in range(n_steps + 1)]
     names = [f"step {k}" for k in range(1, n_steps + 1)]
-    if is_classifier(model) and has_own_classes([model]):
+    if has_own_classes([model]):
         return states, names
-    before = copy.copy(model).adapt(take(X, np.arange(0)), y[:0])
+    before = prior_of(model, X, y)
     if any(_lengths(before, states[0], ["head"])):
         return [before, *states], ["solve", *names]
     if any(_lengths(before, states[0], [UNITS])):
@@ -294,11 +294,11 @@ def _shares(before, after, layers, X):
         mixed = {n: torch.lerp(start[n], end[n], own if _layer(n) == layer else place) for n in end}
         return _outputs(_with(after, mixed), X)
 
-    added = np.zeros((len(layers), *at(0.0).shape))
+    change = at(1.0) - at(0.0)
+    added = np.zeros((len(layers), *change.shape))
     for i in range(N_PARTS):
         first, middle, last = ((i + part) / N_PARTS for part in (0, 0.5, 1))
         for k, layer in enumerate(layers):
             added[k] += at(middle, layer, last) - at(middle, layer, first)
-    change = at(1.0) - at(0.0)
     total = np.square(change).sum()
     return (added * change).sum((1, 2)) / total if total > 0 else np.full(len(layers), np.nan)

@@ -12,7 +12,7 @@ from skmeta.model_selection.intervals import episode_interval, task_interval
 from skmeta.model_selection.metrics import Metric
 from skmeta.parameter_rules import COUNT, NONE, SAMPLING, SEED, SIZE, Number, check_value
 from skmeta.tasks.rows import is_task_list
-from skmeta.tasks.scored import draw_scored
+from skmeta.tasks.scored import chunks, draw_scored
 
 # What the arguments that say which episodes to draw may be.
 RULES = {
@@ -176,7 +176,7 @@ def score_episodes(model, episodes, metric):
     return np.array(
         [
             metric.score(answer, episode)
-            for chunk in episodes.chunks()
+            for chunk in chunks(episodes)
             for episode, answer in zip(chunk, answers(model, chunk), strict=True)
         ]
     )

@@ -10,6 +10,7 @@ import torch
 
 # Private by name, but documented; nothing public takes rows of whatever container a task may hold.
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
 
 from skmeta.tasks import limits
 from skmeta.tasks.rows import Tasks, look_at_tasks, pairs_of
@@ -73,17 +74,6 @@ class ScoredEpisodes:
                     None if weight is None else weight[support],
                     None if weight is None else weight[query],
                 )
-
-    def chunks(self):
-        """Lists of episodes that are held in memory at once."""
-        chunk, most = [], 0
-        for episode in self:
-            most = max(most, len(episode.y_support) + len(episode.y_query))
-            if chunk and len(chunk) >= limits.episodes_at_once(most, np.shape(episode.X_query)[1:]):
-                yield chunk
-                chunk, most = [], len(episode.y_support) + len(episode.y_query)
-            chunk.append(episode)
-        yield chunk
 
     def short_of(self, n_rows):
         """Name of each task, class (None in natural draws) and number of its rows, where these are fewer.
@@ -154,6 +144,19 @@ def _with_two_classes(pair, i, codes, sampler, generator):
             break
         (pair,) = sampler.draw(torch.tensor([i]), generator).rows()
     return pair
+
+
+def chunks(episodes):
+    """Lists of episodes that are held in memory at once."""
+    chunk, most = [], 0
+    for episode in episodes:
+        n_rows = len(episode.y_support) + _num_samples(episode.X_query)
+        most = max(most, n_rows)
+        if chunk and len(chunk) >= limits.episodes_at_once(most, np.shape(episode.X_query)[1:]):
+            yield chunk
+            chunk, most = [], n_rows
+        chunk.append(episode)
+    yield chunk
 
 
 def take(X, index):
