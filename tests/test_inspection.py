@@ -504,3 +504,17 @@ def test_the_plot_has_the_tasks_in_the_order_of_their_gains():
     won = (found.gains["prior"] > 0).sum()
     assert axes[0].get_title() == f"Over the prior: {won} of 8 tasks gain"
     assert axes[1].get_ylabel() == "gain, neg_log_loss"
+
+
+def test_bad_calls_of_displays_name_what_is_wrong():
+    X, y = TASKS[0]
+    with pytest.raises(ValueError, match=r"'n_rows' parameter of plot must be an int .* Got -1 instead"):
+        support_influence(CLASSIFIER, X[:5], y[:5], X[5:]).plot(n_rows=-1)
+    with pytest.raises(ValueError, match=r"'n_features' parameter of plot must be an int .* Got 0 instead"):
+        feature_importance(CLASSIFIER, X[:5], y[:5], X[5:], y[5:]).plot(n_features=0)
+    with pytest.raises(ValueError, match=r"names must have one for each of the 8 tasks\. Got 1"):
+        transfer_gain(CLASSIFIER, TASKS, n_episodes=8, n_shot=2).plot(names=["a"])
+    with pytest.raises(ValueError, match=r"X and y must have as many rows, one or more\. Got 0 and 0"):
+        UpdatesDisplay.from_estimator(CLASSIFIER, X[:0], y[:0])
+    with pytest.raises(ValueError, match=r"X_query must have rows of the shape \(3,\), as X\. Got \(2,\)"):
+        UpdatesDisplay.from_estimator(CLASSIFIER, X[:9], y[:9], X[9:, :2])

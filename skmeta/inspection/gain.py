@@ -194,13 +194,16 @@ class TransferGainDisplay:
         -------
         self
         """
+        n_tasks = self.task.max() + 1
+        if names is not None and len(names) < n_tasks:
+            raise ValueError(f"names must have one for each of the {n_tasks} tasks. Got {len(names)}.")
         if axes is None:
             import matplotlib.pyplot as plt
 
             n = len(self.gains)
             _, axes = plt.subplots(1, n, figsize=(4.2 * n, 4), squeeze=False, layout="constrained")
         axes = np.ravel(axes)
-        names = np.array([str(i) for i in range(self.task.max() + 1)]) if names is None else np.asarray(names)
+        names = np.array([str(i) for i in range(n_tasks)]) if names is None else np.asarray(names)
         for ax, (name, gain) in zip(axes, self.gains.items(), strict=True):
             order = np.argsort(gain, kind="stable")
             place = np.arange(len(order))

@@ -9,6 +9,7 @@ from sklearn.utils import Bunch, check_random_state
 from skmeta.estimators import adapt
 from skmeta.estimators.adapted import last_of, prior_of
 from skmeta.estimators.answers import has_own_classes
+from skmeta.parameter_rules import COUNT, check_value
 
 
 def feature_importance(
@@ -125,6 +126,7 @@ class FeatureImportanceDisplay:
         -------
         self
         """
+        check_value("plot", "n_features", n_features, [COUNT])
         if ax is None:
             import matplotlib.pyplot as plt
 

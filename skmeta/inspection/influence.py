@@ -11,6 +11,7 @@ from skmeta.estimators.few_shot import FewShotEstimator
 from skmeta.estimators.meta_trained import MetaTrained
 from skmeta.inspection.losses import RowLoss, check_query
 from skmeta.model_selection.evaluate import are_regressors
+from skmeta.parameter_rules import COUNT, check_value
 from skmeta.tasks.scored import Episode, chunks, take
 
 # Parts of a support set, at most, each of which is answered by the rows of the others.
@@ -74,8 +75,8 @@ def support_influence(model, X_support, y_support, X_query, y_query=None):
             f"predict_proba. Got {model!r} instead."
         )
     loss = RowLoss(model)
-    y_support = loss.labels("support", X_support, y_support)
-    check_query(X_support, X_query)
+    y_support = loss.labels(X_support, y_support, "_support")
+    check_query(X_support, X_query, "_support")
     if not _can_be_adapted(model, y_support):
         got = np.unique(y_support).tolist()
         raise ValueError(f"y_support must have 2 classes or more for {type(model).__name__}. Got {got}.")
@@ -84,7 +85,7 @@ def support_influence(model, X_support, y_support, X_query, y_query=None):
     if y_query is None:
         harm = _harm_to_each_other(model, X_support, y_support, classes, loss)
     else:
-        losses = loss.of_rows(found, loss.labels("query", X_query, y_query), classes).mean(1)
+        losses = loss.of_rows(found, loss.labels(X_query, y_query), classes).mean(1)
         harm = losses[0] - losses[1:]
     return SupportInfluenceDisplay(found[0] - found[1:], harm, y_support, classes, loss.name)
 
@@ -140,6 +141,7 @@ class SupportInfluenceDisplay:
         -------
         self
         """
+        check_value("plot", "n_rows", n_rows, [COUNT])
         if ax is None:
             import matplotlib.pyplot as plt
 
@@ -204,7 +206,7 @@ def _harm_to_each_other(model, X, y, classes, loss):
         others = np.setdiff1d(order, part)
         if _can_be_adapted(model, y[others]):
             found, _ = _answers(model, X, y, _leaving_out(others), take(X, part), classes)
-            of_part = loss.of_rows(found, y[part], classes, "support")
+            of_part = loss.of_rows(found, y[part], classes, "_support")
             losses[:, part] = of_part[0]
             losses[np.ix_(1 + others, part)] = of_part[1:]
     with_it, without = losses[0], losses[1:]

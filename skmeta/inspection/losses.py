@@ -24,28 +24,31 @@ class RowLoss:
         if self.quantile is not None:
             self.name = f"loss of the {self.quantile:g} quantile"
 
-    def labels(self, part, X, y):
-        """Labels as an array, or ValueError if they are not one or more, one for each row."""
+    def labels(self, X, y, of="_query"):
+        """Labels as an array, or ValueError if they are not one or more, one for each row.
+
+        ``of`` is what the arguments' names end in.
+        """
         if y is None:
-            raise ValueError(f"y_{part} is None, but its rows' labels are needed.")
+            raise ValueError(f"y{of} is None, but its rows' labels are needed.")
         n_rows, n_labels = _num_samples(X), _num_samples(y)
         if n_rows != n_labels or n_rows == 0:
             raise ValueError(
-                f"X_{part} and y_{part} must have as many rows, one or more. Got {n_rows} and {n_labels}."
+                f"X{of} and y{of} must have as many rows, one or more. Got {n_rows} and {n_labels}."
             )
         y = np.asarray(y)
         if not self.of_values:
             return column_or_1d(y, warn=True)
         if y.dtype.kind not in "biuf" or not np.isfinite(y).all():
-            raise ValueError(f"y_{part} must be finite numbers. Got {y.dtype} with {y.ravel()[:5].tolist()}.")
+            raise ValueError(f"y{of} must be finite numbers. Got {y.dtype} with {y.ravel()[:5].tolist()}.")
         return y
 
-    def of_rows(self, predicted, y, classes, part="query"):
+    def of_rows(self, predicted, y, classes, of="_query"):
         """Losses ``(n_answers, n_rows)`` of stacked predictions, or probabilities of the ``classes``."""
         if self.of_values:
             if predicted.shape[1:] != y.shape:
                 raise ValueError(
-                    f"y_{part} must have the shape of predictions, {predicted.shape[1:]}. Got {y.shape}."
+                    f"y{of} must have the shape of predictions, {predicted.shape[1:]}. Got {y.shape}."
                 )
             losses = np.abs(y - predicted)
             if self.quantile is not None:
@@ -54,16 +57,16 @@ class RowLoss:
         known = y[:, None] == classes
         if not known.any():
             raise ValueError(
-                f"y_{part} has none of the classes that the model knows here, {classes.tolist()}. "
+                f"y{of} has none of the classes that the model knows here, {classes.tolist()}. "
                 f"Got {np.unique(y).tolist()[:5]}."
             )
         return -np.log((predicted * known).sum(-1).clip(LEAST))
 
 
-def check_query(X_support, X_query):
+def check_query(X, X_query, of=""):
     """Raise ValueError for query rows that are none, or of another shape than support rows."""
     if _num_samples(X_query) == 0:
         raise ValueError("X_query must have a row or more. Got 0.")
-    wanted, got = (np.shape(X)[1:] for X in (X_support, X_query))
+    wanted, got = (np.shape(rows)[1:] for rows in (X, X_query))
     if wanted != got:
-        raise ValueError(f"X_query must have rows of the shape {wanted}, as X_support. Got {got}.")
+        raise ValueError(f"X_query must have rows of the shape {wanted}, as X{of}. Got {got}.")

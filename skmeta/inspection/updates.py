@@ -127,14 +127,14 @@ class UpdatesDisplay:
             )
         check_is_fitted(model)
         loss = RowLoss(model)
-        y = loss.labels("support", X, y)
+        y = loss.labels(X, y, "")
         if X_query is None:
             if y_query is not None:
                 raise ValueError("y_query has labels, but X_query is None. Pass both, or neither.")
             X_query = X
         check_query(X, X_query)
         if y_query is not None:
-            y_query = loss.labels("query", X_query, y_query)
+            y_query = loss.labels(X_query, y_query)
         states, steps = _states(model, X, y)
         layers = list(dict.fromkeys(map(_layer, _own(states[0]))))
         predicted = directions = None
@@ -147,8 +147,8 @@ class UpdatesDisplay:
             np.reshape(moves, (len(steps), len(layers))),
             predicted,
             directions,
-            _mean_losses(states, X, y, loss, "support"),
-            None if y_query is None else _mean_losses(states, X_query, y_query, loss, "query"),
+            _mean_losses(states, X, y, loss, ""),
+            None if y_query is None else _mean_losses(states, X_query, y_query, loss),
             loss.name,
             _shares(states[0], states[-1], layers, X_query),
         )
@@ -270,11 +270,11 @@ def _of_meta_model(updates, layers, n_steps):
     return predicted, directions
 
 
-def _mean_losses(states, X, y, loss, part):
+def _mean_losses(states, X, y, loss, of="_query"):
     """Of rows by each of the states: (n_states,)."""
     answer = "predict" if loss.of_values else "predict_proba"
     found = np.stack([getattr(state, answer)(X) for state in states])
-    return loss.of_rows(found, y, getattr(states[-1], "classes_", None), part).mean(1)
+    return loss.of_rows(found, y, getattr(states[-1], "classes_", None), of).mean(1)
 
 
 def _outputs(state, X):
