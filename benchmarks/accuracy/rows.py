@@ -69,11 +69,11 @@ def run(study):
     for part in parts:
         part.episodes = {Cell(n, "natural"): list(nested(part.tasks, n)) for n in N_ROWS}
     scores, logits = {}, {}
-    for method, candidate, rows in methods_of(study, parts[0].views):
+    for method, (view, params), rows in methods_of(study, parts[0].views):
         for part in parts:
-            said = Recorded(fit(method, part.train, candidate[0], 0, candidate[1])(study.cells[0]))
+            said = Recorded(fit(method, part.train, view, 0, params)(study.cells[0]))
             for cell in [cell for cell in part.episodes if cell.n_shot in rows and part.episodes[cell]]:
-                of_cell = part.score(cell, said, candidate[0])
+                of_cell = part.score(cell, said, view)
                 scores.setdefault(method.name, {}).setdefault(cell.n_shot, []).append(of_cell)
                 logits.setdefault(method.name, []).extend(said.taken(part, cell))
         print(f"{study.data}: {method.name}", flush=True)
@@ -160,7 +160,7 @@ def lines(study, scores):
 
 
 def ratio(one, other, measure):
-    """Mean score relative to another's, of the tasks that have both, with half of its interval and tasks."""
+    """Mean score relative to another's, of the tasks that have both, with half of its interval."""
     kept = np.isin(other["task"], one["task"])
     base = other[measure][kept]
     half = task_interval(one[measure] - base, one["task"]) / base.mean()
